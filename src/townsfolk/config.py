@@ -1,0 +1,154 @@
+"""Settings: one frozen object, from a YAML file, the environment and flags, every fault at once.
+
+Precedence: flags over `TOWNSFOLK_*` variables (`TOWNSFOLK_HTTP__PORT=8123`) over the YAML file over
+the defaults here. Nothing else in the package reads the environment.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from townsfolk.errors import ConfigError
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def default_home() -> Path:
+    """Where models, adapters and the database live unless a setting says otherwise."""
+    return Path.home() / ".townsfolk"
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HttpSettings(Section):
+    host: str = "127.0.0.1"
+    port: int = Field(default=8123, ge=0, le=65_535)
+    max_body_bytes: int = Field(default=1_000_000, ge=1_000, le=100_000_000)
+
+
+class GrpcSettings(Section):
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = Field(default=50_051, ge=0, le=65_535)
+
+
+class EngineSettings(Section):
+    model: Path = Field(default_factory=lambda: default_home() / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf")
+    runner: Literal["auto", "onnx"] = "auto"
+    threads: int = Field(default=0, ge=0, le=256)
+    """0: one less than the cores, at least one, so that the game keeps a core."""
+    max_batch_rows: int = Field(default=32, ge=1, le=256)
+    max_prefill_tokens: int = Field(default=128, ge=8, le=4_096)
+    """New tokens that one pass may take in all; longer prompts are prefilled in chunks."""
+    kv_tokens: int = Field(default=8_192, ge=512, le=1_000_000)
+    """Tokens that the KV cache holds for all villagers together."""
+    max_context: int = Field(default=1_024, ge=128, le=8_192)
+    """Tokens that one villager's prompt and reply may have."""
+    max_queue: int = Field(default=64, ge=1, le=10_000)
+    adapter_slots: int = Field(default=8, ge=1, le=256)
+
+
+class AgentSettings(Section):
+    max_reply_tokens: int = Field(default=48, ge=8, le=512)
+    context_windows: int = Field(default=32, ge=1, le=256)
+    """Ring buffer: this many turns of a villager are remembered word for word."""
+    turn_timeout_ms: int = Field(default=8_000, ge=100, le=120_000)
+    stale_after_s: float = Field(default=10, gt=0, le=120)
+
+
+class StoreSettings(Section):
+    url: str = Field(default_factory=lambda: f"sqlite:///{default_home() / 'townsfolk.db'}")
+    spool_dir: Path = Field(default_factory=lambda: default_home() / "spool")
+    behaviour_log: Path = Field(default_factory=lambda: default_home() / "behaviour.jsonl")
+
+
+class PolicySettings(Section):
+    freeze_seconds: float = Field(default=5, ge=0, le=3_600)
+    actions_per_minute: int = Field(default=60, ge=1, le=10_000)
+
+
+class Settings(BaseSettings):
+    """All settings of the service. `extra` keys are refused, so that a typo is told."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TOWNSFOLK_", env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    http: HttpSettings = HttpSettings()
+    grpc: GrpcSettings = GrpcSettings()
+    engine: EngineSettings = Field(default_factory=EngineSettings)
+    agents: AgentSettings = AgentSettings()
+    store: StoreSettings = Field(default_factory=StoreSettings)
+    policy: PolicySettings = PolicySettings()
+    personas_dirs: tuple[Path, ...] = ()
+    """Folders of personas beside those shipped; a later one replaces a name of an earlier one."""
+    adapters_dirs: tuple[Path, ...] = ()
+    """Folders that `Adapters.Load` may read from, beside the personas' own."""
+    default_persona: str = "explorer"
+    api_token: str = Field(default="", repr=False)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _token_off_loopback(self) -> "Settings":
+        hosts = [self.http.host] + ([self.grpc.host] if self.grpc.enabled else [])
+        exposed = [host for host in hosts if host not in LOOPBACK]
+        if exposed and len(self.api_token) < 16:
+            raise ValueError(
+                f"host {exposed[0]!r} is reachable from other machines, which needs an api_token of at "
+                "least 16 characters: set TOWNSFOLK_API_TOKEN, or use host 127.0.0.1"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The YAML file's values arrive as init values and so must rank below the environment."""
+        return env_settings, init_settings
+
+
+def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
+    """Read settings from `file` (YAML), the environment and `overrides`.
+
+    Raises:
+        ConfigError: lists every fault, one a line, as `section.field: rule, value`.
+    """
+    try:
+        values = _merge(_read_yaml(file) if file else {}, overrides)
+        return Settings(**values)
+    except ValidationError as error:
+        faults = "\n".join(
+            f"  {'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']} (got {fault['input']!r:.80})"
+            for fault in error.errors()
+        )
+        raise ConfigError(f"{error.error_count()} wrong setting(s):\n{faults}") from error
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"settings file {file}: can't be read: {error}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"settings file {file}: must be a mapping of sections, got {type(values).__name__}")
+    return values
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both_maps = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both_maps else value
+    return merged
