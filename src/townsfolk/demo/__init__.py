@@ -1,0 +1,1 @@
+"""The demo village of `scripts/play` and its selftest."""

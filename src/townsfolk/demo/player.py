@@ -1,0 +1,224 @@
+"""A real player without a screen: joins a Luanti server over the network, chats, looks round, leaves.
+
+It wraps the PyPI package `miney` (the `dev` extra) and hides its traps. It knows the game's network
+protocol and nothing of villagers or of the service. It refuses to play well: it stands where the
+server put it, never falls, never dies of anything it could flee from.
+"""
+
+import math
+import re
+import struct
+import threading
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from miney.luanticlient.client import LuantiClient
+from miney.luanticlient.exceptions import LuantiConnectionError
+
+from townsfolk.types import Position
+
+MOVE_PLAYER = 0x34  # server to client: you are here
+PLAYERPOS = 0x23  # client to server: I am here and look there
+INIT_DELAY_S = 0.5
+PASSWORD = "townsfolk"  # noqa: S105 - of throw-away players in throw-away worlds
+NODE = 10.0  # the protocol's length units in a node
+EYE_HEIGHT = 1.625
+ESCAPES = re.compile(r"\x1b(\([^)]*\)|[a-zA-Z])")
+"""Colour and translation marks that a client would render."""
+
+
+@dataclass(frozen=True)
+class ChatLine:
+    """A line as the player read it."""
+
+    at: float
+    """`time.monotonic()` when it arrived."""
+    text: str
+
+
+class Player:
+    """One player in one server. Use `Player.join(...)`, best in a `with` statement."""
+
+    def __init__(self, client: LuantiClient, name: str) -> None:
+        self.name = name
+        self._client = client
+        self._lines: list[ChatLine] = []
+        self._next = 0
+        self._arrived = threading.Condition()
+        self._position: Position | None = None
+        self._forms: dict[str, str] = {}
+        client.command_handler.register_chat_message_handler(self._on_chat)
+        client.command_handler.handlers[MOVE_PLAYER] = self._on_move_player
+
+    @classmethod
+    def join(cls, host: str, port: int, name: str, password: str = PASSWORD, attempts: int = 3) -> Self:
+        """Join as `name`; the server registers it when it is new.
+
+        Raises:
+            ValueError: `name` has capitals, which the client library can't log in with.
+            ConnectionError: the server refused, or did not answer `attempts` times.
+        """
+        if name != name.lower():
+            raise ValueError(f"player name {name!r} must be lower case: use {name.lower()!r}")
+        for _ in range(attempts):
+            client = LuantiClient(host, port, name, password)
+            player = cls(client, name)
+            _delay_init(client)
+            try:
+                if client.connect(register=True):
+                    return player
+            except LuantiConnectionError as error:
+                client.disconnect()
+                raise ConnectionError(f"{host}:{port} refused the player {name!r}: {error}") from error
+        raise ConnectionError(
+            f"{host}:{port} did not let {name!r} in, {attempts} times tried: is it running?"
+        )
+
+    def leave(self) -> None:
+        """Leave the server; harmless when done twice."""
+        if self._client.state.connected:
+            self._client.disconnect()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.leave()
+
+    # --- chat ----------------------------------------------------------------------------------
+
+    @property
+    def heard(self) -> tuple[ChatLine, ...]:
+        """All that was read since joining, the player's own lines included."""
+        with self._arrived:
+            return tuple(self._lines)
+
+    def say(self, text: str) -> None:
+        """Say `text` in public chat, or run it when it begins with a slash."""
+        with self._arrived:
+            self._next = len(self._lines)
+        if not self._client.send_chat_message(text):
+            raise ConnectionError(f"{self.name} is not in the game any more: join again")
+
+    def wait_for_chat(self, pattern: str, timeout: float) -> str:
+        """The next line that `pattern` (a regular expression) is found in.
+
+        The search begins after the player's last `say` or the last line found, so that waiting
+        twice finds two lines.
+
+        Raises:
+            TimeoutError: none came within `timeout` seconds; says what came instead.
+        """
+        first = self._next
+        with self._arrived:
+            if self._arrived.wait_for(lambda: self._find(pattern), timeout):
+                return self._lines[self._next - 1].text
+            came = [line.text for line in self._lines[first:]]
+        raise TimeoutError(f"{self.name} read no {pattern!r} within {timeout:g} s, but {came}")
+
+    def _find(self, pattern: str) -> bool:
+        """Move the cursor past the next line that fits, if there is one."""
+        for index in range(self._next, len(self._lines)):
+            if re.search(pattern, self._lines[index].text):
+                self._next = index + 1
+                return True
+        return False
+
+    def _on_chat(self, message: str) -> bool:
+        with self._arrived:
+            self._lines.append(ChatLine(time.monotonic(), ESCAPES.sub("", message)))
+            self._arrived.notify_all()
+        return False
+
+    # --- body ----------------------------------------------------------------------------------
+
+    @property
+    def position(self) -> Position:
+        """Where the server last put the player, in nodes.
+
+        Raises:
+            TimeoutError: the server has not told within 5 s.
+        """
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: self._position is not None, 5):
+                raise TimeoutError(f"the server has not told {self.name} a position within 5 s")
+            assert self._position is not None
+            return self._position
+
+    def teleport(self, to: Position, timeout: float = 5) -> None:
+        """Go to `to` by `/teleport`, which needs the privilege of that name.
+
+        Raises:
+            TimeoutError: the server has not moved the player, mostly for want of the privilege.
+        """
+        with self._arrived:
+            self._position = None
+        self.say(f"/teleport {to.x:.2f},{to.y:.2f},{to.z:.2f}")
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: self._position is not None, timeout):
+                came = [line.text for line in self._lines[self._next :]]
+                raise TimeoutError(f"{self.name} was not moved within {timeout:g} s, but told {came}")
+
+    def look_at(self, target: Position) -> None:
+        """Turn the eyes to `target` without moving."""
+        here = self.position
+        east, up, north = target.x - here.x, target.y - here.y - EYE_HEIGHT, target.z - here.z
+        yaw = math.degrees(math.atan2(-east, north)) % 360
+        pitch = -math.degrees(math.atan2(up, math.hypot(east, north)))
+        self._client.send_packet(_playerpos(here, pitch, yaw))
+
+    def _on_move_player(self, data: bytes) -> None:
+        x, y, z = struct.unpack(">fff", data[:12])
+        with self._arrived:
+            self._position = Position(x=x / NODE, y=y / NODE, z=z / NODE)
+            self._arrived.notify_all()
+
+    # --- forms ---------------------------------------------------------------------------------
+
+    def watch_form(self, form: str) -> None:
+        """Keep what the server shows under the form name `form`, from now on."""
+        self._client.command_handler.register_formspec_handler(form, lambda text: self._on_form(form, text))
+
+    def wait_for_form(self, form: str, timeout: float) -> str:
+        """The text of a watched form; each showing is returned once.
+
+        Raises:
+            TimeoutError: it was not shown within `timeout` seconds.
+        """
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: form in self._forms, timeout):
+                raise TimeoutError(f"the form {form!r} was not shown to {self.name} within {timeout:g} s")
+            return self._forms.pop(form)
+
+    def fill_form(self, form: str, fields: dict[str, str]) -> None:
+        """Send a form back as if the player had typed `fields`."""
+        self._client.send_formspec_response(form, fields)
+
+    def _on_form(self, form: str, text: str) -> None:
+        with self._arrived:
+            self._forms[form] = text
+            self._arrived.notify_all()
+
+
+def _delay_init(client: LuantiClient) -> None:
+    """The server drops an INIT that comes before it has made the peer, and the library sends one only."""
+    send_init = client.send_init
+
+    def send_init_late() -> None:
+        time.sleep(INIT_DELAY_S)
+        send_init()
+
+    client.send_init = send_init_late
+
+
+def _playerpos(at: Position, pitch: float, yaw: float) -> bytes:
+    """A PLAYERPOS packet: position and speed in 1/100 units, angles in 1/100 degrees, no key pressed."""
+    hundredth = 100 * NODE
+    place = (round(at.x * hundredth), round(at.y * hundredth), round(at.z * hundredth))
+    angles = (round(pitch * 100), round(yaw * 100))
+    fov, wanted_range = round(math.radians(72) * 80), 4
+    return struct.pack(">H3i3i2iIBB", PLAYERPOS, *place, 0, 0, 0, *angles, 0, fov, wanted_range)
