@@ -9,7 +9,12 @@ from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from townsfolk.errors import ConfigError
 
@@ -64,6 +69,8 @@ class AgentSettings(Section):
 class StoreSettings(Section):
     url: str = Field(default_factory=lambda: f"sqlite:///{default_home() / 'townsfolk.db'}")
     spool_dir: Path = Field(default_factory=lambda: default_home() / "spool")
+    spool_max_bytes: int = Field(default=512_000_000, ge=1_000_000)
+    """Room for rows that the database has not taken yet; when it is full, writes are refused."""
     behaviour_log: Path = Field(default_factory=lambda: default_home() / "behaviour.jsonl")
 
 
@@ -104,18 +111,6 @@ class Settings(BaseSettings):
             )
         return self
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The YAML file's values arrive as init values and so must rank below the environment."""
-        return env_settings, init_settings
-
 
 def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
     """Read settings from `file` (YAML), the environment and `overrides`.
@@ -123,9 +118,22 @@ def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
     Raises:
         ConfigError: lists every fault, one a line, as `section.field: rule, value`.
     """
+    values = _read_yaml(file) if file else {}
+
+    class Layered(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, InitSettingsSource(settings_cls, values)
+
     try:
-        values = _merge(_read_yaml(file) if file else {}, overrides)
-        return Settings(**values)
+        return Layered(**overrides)
     except ValidationError as error:
         faults = "\n".join(
             f"  {'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']} (got {fault['input']!r:.80})"
@@ -144,11 +152,3 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"settings file {file}: must be a mapping of sections, got {type(values).__name__}")
     return values
-
-
-def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in over.items():
-        both_maps = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both_maps else value
-    return merged

@@ -18,9 +18,14 @@ Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 """An identifier: game, villager, turn. Never shown to the model."""
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 """A name the game registered or a player bears (`default:torch`, `singleplayer`): one word."""
+OptionalName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{0,64}$")]
 PersonaName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
 """What a player wrote, a sign says, a thing is called: untrusted, plain text to the model."""
+
+Direction = Literal[
+    "north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest", "here"
+]
 
 
 class Message(BaseModel):
@@ -109,8 +114,10 @@ class Thing(Message):
     title: Text = ""
     """How it is called in speech (a mob's or item's description); empty: its name."""
     distance: float = Field(ge=0, le=1000)
-    direction: Literal["north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest", "here"]
-    held: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{0,64}$")] = ""
+    direction: Literal[
+        "north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest", "here"
+    ]
+    held: OptionalName = ""
     hp: float = Field(default=0, ge=0, le=1_000_000)
     count: int = Field(default=1, ge=0, le=65_535)
     hostile: bool = False
@@ -122,7 +129,9 @@ class Node(Message):
     name: Name
     title: Text = ""
     distance: float = Field(ge=0, le=1000)
-    direction: Literal["north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest", "here"]
+    direction: Literal[
+        "north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest", "here"
+    ]
     text: Text = ""
     """What is written on it (signs, books): untrusted."""
 
@@ -140,10 +149,10 @@ class SelfState(Message):
     hp_max: float = Field(default=20, gt=0, le=1_000_000)
     doing: Text = ""
     """The action under way, as a tag has it (`follow sam`); empty: idle."""
-    held: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{0,64}$")] = ""
+    held: OptionalName = ""
     inventory: tuple[Stack, ...] = Field(default=(), max_length=64)
     home_distance: float = Field(default=0, ge=0, le=100_000)
-    home_direction: str = Field(default="here", max_length=16)
+    home_direction: Direction = "here"
 
 
 class Surroundings(Message):
@@ -170,9 +179,9 @@ class Event(Message):
 
     kind: EventKind
     at: float
-    who: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{0,64}$")] = ""
+    who: OptionalName = ""
     text: Text = ""
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{0,64}$")] = ""
+    name: OptionalName = ""
     count: int = Field(default=0, ge=0, le=65_535)
     private: bool = False
     """Said through the form or `/ai say`: the answer goes to `who` alone."""
@@ -211,6 +220,26 @@ class StepRequest(Message):
     outcomes: tuple[Outcome, ...] = Field(default=(), max_length=256)
     max_wait_ms: int = Field(default=50, ge=0, le=10_000)
     """Answer after this time with what is ready; the rest comes with a later step."""
+
+
+# --- what a villager may decide now: made from the registry and the observation, read by the grammar ---
+
+
+class Slot(Message):
+    """The values that one argument may take now."""
+
+    kind: Literal["choice", "int", "text"]
+    choices: tuple[str, ...] = ()
+    min: int = 0
+    max: int = 0
+    max_length: int = 0
+
+
+class Offer(Message):
+    """An action that can be carried out now, each slot with at least one value."""
+
+    name: str
+    slots: tuple[Slot, ...] = ()
 
 
 # --- what a villager decides ---------------------------------------------------------------------
@@ -324,6 +353,30 @@ class LogEntry(Message):
     kind: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
     text: Text = ""
     at: float = 0
+
+
+class AuditFlag(Message):
+    """Something that a person should look at: a villager that broke a rule, and was frozen for it."""
+
+    game_id: str = Field(default="", max_length=64)
+    villager_id: str = Field(default="", max_length=64)
+    turn_id: str = Field(default="", max_length=64)
+    rule: str
+    reason: str
+    at: float
+    """Unix time in seconds."""
+
+
+class Memory(Message):
+    """What a villager remembers of a player; it outlives restarts."""
+
+    game_id: Id
+    villager_id: Id
+    player: Name
+    facts: tuple[Text, ...] = Field(default=(), max_length=32)
+    met_count: int = Field(default=0, ge=0)
+    last_seen: float = 0
+    """Unix time in seconds."""
 
 
 # --- adapters ------------------------------------------------------------------------------------

@@ -1,0 +1,51 @@
+"""Settings: layers, and every fault told at once."""
+
+from pathlib import Path
+
+import pytest
+
+from townsfolk.config import load_settings
+from townsfolk.errors import ConfigError
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "townsfolk.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_flags_rank_over_environment_over_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(tmp_path, "http: {port: 1111, max_body_bytes: 5000}\ngrpc: {port: 4444}\nlog_level: debug\n")
+    monkeypatch.setenv("TOWNSFOLK_HTTP__PORT", "2222")
+    monkeypatch.setenv("TOWNSFOLK_GRPC__PORT", "5555")
+    settings = load_settings(file, http={"port": 3333})
+    assert (settings.http.port, settings.grpc.port) == (3333, 5555)
+    assert (settings.http.max_body_bytes, settings.log_level) == (5000, "debug")
+
+
+def test_every_fault_is_listed(tmp_path: Path) -> None:
+    file = write(tmp_path, "http: {port: 70000}\nengine: {threads: -1}\ntypo: 1\n")
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file)
+    assert all(part in str(caught.value) for part in ("http.port", "engine.threads", "typo", "70000"))
+
+
+def test_off_loopback_needs_a_token() -> None:
+    with pytest.raises(ConfigError, match="TOWNSFOLK_API_TOKEN"):
+        load_settings(http={"host": "0.0.0.0"})
+    assert load_settings(http={"host": "0.0.0.0"}, api_token="x" * 16).http.host == "0.0.0.0"
+
+
+def test_the_token_is_not_printed() -> None:
+    assert "s3cret" not in repr(load_settings(api_token="s3cret-s3cret-s3cret"))
+
+
+@pytest.mark.parametrize("text", ["- a list\n", "http: [\n"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"townsfolk\.yaml"):
+        load_settings(write(tmp_path, text))
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"absent\.yaml"):
+        load_settings(tmp_path / "absent.yaml")
