@@ -19,6 +19,8 @@ from miney.luanticlient.exceptions import LuantiConnectionError
 
 from townsfolk.types import Position
 
+HELLO = 0x02  # server to client: log in this way
+FIRST_SRP = 0x04  # of these ways: choose a password, as one who is new
 MOVE_PLAYER = 0x34  # server to client: you are here
 PLAYERPOS = 0x23  # client to server: I am here and look there
 INIT_DELAY_S = 0.5
@@ -65,9 +67,9 @@ class Player:
         for _ in range(attempts):
             client = LuantiClient(host, port, name, password)
             player = cls(client, name)
-            _delay_init(client)
+            _mend_login(client)
             try:
-                if client.connect(register=True):
+                if client.connect():
                     return player
             except LuantiConnectionError as error:
                 client.disconnect()
@@ -204,15 +206,20 @@ class Player:
             self._arrived.notify_all()
 
 
-def _delay_init(client: LuantiClient) -> None:
-    """The server drops an INIT that comes before it has made the peer, and the library sends one only."""
-    send_init = client.send_init
+def _mend_login(client: LuantiClient) -> None:
+    """The library sends one INIT, before the server has made the peer, and misreads who is new."""
+    send_init, on_hello = client.send_init, client.command_handler.handlers[HELLO]
 
     def send_init_late() -> None:
         time.sleep(INIT_DELAY_S)
         send_init()
 
+    def register_if_new(data: bytes) -> None:
+        client.register_mode = bool(int.from_bytes(data[5:9], "big") & FIRST_SRP)
+        on_hello(data)
+
     client.send_init = send_init_late
+    client.command_handler.handlers[HELLO] = register_if_new
 
 
 def _playerpos(at: Position, pitch: float, yaw: float) -> bytes:
