@@ -34,12 +34,21 @@ class HttpSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8123, ge=0, le=65_535)
     max_body_bytes: int = Field(default=1_000_000, ge=1_000, le=100_000_000)
+    max_concurrent: int = Field(default=128, ge=1, le=10_000)
+    """Calls under way at once; more are answered with "busy"."""
+    body_timeout_s: float = Field(default=10, gt=0, le=600)
+    """A body must have arrived by then."""
+    request_timeout_s: float = Field(default=150, gt=0, le=3_600)
+    """A call is dropped then, whatever its own deadline says."""
 
 
 class GrpcSettings(Section):
     enabled: bool = True
     host: str = "127.0.0.1"
     port: int = Field(default=50_051, ge=0, le=65_535)
+    max_message_bytes: int = Field(default=1_000_000, ge=1_000, le=100_000_000)
+    max_concurrent: int = Field(default=128, ge=1, le=10_000)
+    request_timeout_s: float = Field(default=150, gt=0, le=3_600)
 
 
 class EngineSettings(Section):

@@ -8,7 +8,7 @@ own monotonic clock unless a name says otherwise, health in the game's points.
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 MAX_OBSERVATIONS = 64
 MAX_TEXT = 500
@@ -114,9 +114,7 @@ class Thing(Message):
     title: Text = ""
     """How it is called in speech (a mob's or item's description); empty: its name."""
     distance: float = Field(ge=0, le=1000)
-    direction: Literal[
-        "north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest", "here"
-    ]
+    direction: Direction
     held: OptionalName = ""
     hp: float = Field(default=0, ge=0, le=1_000_000)
     count: int = Field(default=1, ge=0, le=65_535)
@@ -129,9 +127,7 @@ class Node(Message):
     name: Name
     title: Text = ""
     distance: float = Field(ge=0, le=1000)
-    direction: Literal[
-        "north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest", "here"
-    ]
+    direction: Direction
     text: Text = ""
     """What is written on it (signs, books): untrusted."""
 
@@ -220,6 +216,56 @@ class StepRequest(Message):
     outcomes: tuple[Outcome, ...] = Field(default=(), max_length=256)
     max_wait_ms: int = Field(default=50, ge=0, le=10_000)
     """Answer after this time with what is ready; the rest comes with a later step."""
+
+
+# --- who a villager is ---------------------------------------------------------------------------
+
+
+class Knowledge(Message):
+    """Something a persona knows and tells when a player's words touch `about`."""
+
+    about: tuple[Text, ...] = Field(min_length=1, max_length=16)
+    says: Text
+
+
+class Example(Message):
+    """One exchange that shows the persona's voice. `{player}` and `{name}` are filled in."""
+
+    player: Text
+    hints: tuple[Text, ...] = Field(default=(), max_length=4)
+    reply: Text
+    """Tag first, then speech, as it is to be decoded."""
+
+
+class Sampling(Message):
+    """How speech is drawn; actions are always the most likely ones."""
+
+    temperature: float = Field(default=0.6, ge=0, le=2)
+    top_p: float = Field(default=0.9, gt=0, le=1)
+    repetition_penalty: float = Field(default=1.1, ge=1, le=2)
+
+
+class Persona(Message):
+    """`persona.yaml`: who a villager is, before any adapter. `{name}` stands for the villager's own name."""
+
+    name: PersonaName
+    title: Text
+    traits: tuple[Text, ...] = Field(min_length=1, max_length=12)
+    speech: Text
+    knowledge: tuple[Knowledge, ...] = Field(default=(), max_length=128)
+    actions: tuple[Name, ...] = Field(min_length=1, max_length=128)
+    """What it may ever do."""
+    unasked: tuple[Name, ...] = Field(min_length=1, max_length=128)
+    """What it may do without a player asking for it in so many words; a part of `actions`."""
+    examples: tuple[Example, ...] = Field(default=(), max_length=12)
+    sampling: Sampling = Sampling()
+
+    @model_validator(mode="after")
+    def _unasked_is_allowed(self) -> "Persona":
+        extra = sorted(set(self.unasked) - set(self.actions))
+        if extra:
+            raise ValueError(f"unasked names {', '.join(extra)}, which actions does not allow: add them there")
+        return self
 
 
 # --- what a villager may decide now: made from the registry and the observation, read by the grammar ---

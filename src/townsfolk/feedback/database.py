@@ -1,0 +1,125 @@
+"""The database: opening it, bringing its schema up to date, transactions.
+
+Errors of SQLAlchemy that mean "not now" (away, locked, read-only, full) become StoreError here; what
+one row is to blame for is left to the applier. Refuses to know what the rows mean.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.util.exc import CommandError
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NoSuchModuleError,
+    SQLAlchemyError,
+)
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from townsfolk.errors import ConfigError, StoreError
+
+BUSY_TIMEOUT_S = 5
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class Database:
+    """A database that need not be there yet: nothing is opened before the first transaction.
+
+    Raises:
+        ConfigError: `url` names no SQLite or PostgreSQL database, or its driver is missing.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = _make_engine(_parse(url))
+        self.name = self._engine.url.render_as_string(hide_password=True)
+
+    def migrate(self) -> None:
+        """Bring the schema up to the newest version; data stays.
+
+        Raises:
+            StoreError: the database is away, or newer than this program.
+        """
+        config = Config(attributes={})
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        try:
+            self._make_folder()
+            with self._engine.begin() as connection:
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        except (CommandError, SQLAlchemyError, OSError) as error:
+            raise StoreError(f"database {self.name} can't be brought up to date: {_cause(error)}") from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A session that commits at the end.
+
+        Raises:
+            StoreError: the database is away, locked, read-only or full.
+            sqlalchemy.exc.IntegrityError, DataError: it refuses a row for its content.
+        """
+        try:
+            with Session(self._engine) as session, session.begin():
+                yield session
+        except (IntegrityError, DataError):
+            raise
+        except SQLAlchemyError as error:
+            raise StoreError(f"database {self.name} can't be used: {_cause(error)}") from error
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _make_folder(self) -> None:
+        file = self._engine.url.database or ""
+        if self._engine.dialect.name == "sqlite" and not file.startswith("file:"):
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigError(f"store.url {url!r} is no database URL: use sqlite:////path/to/file.db") from error
+    if parsed.drivername == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ConfigError(
+            f"store.url names a {parsed.get_backend_name()!r} database: use sqlite:///… or postgresql://…"
+        )
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise ConfigError(f"store.url {url!r} keeps nothing: name a file, sqlite:////path/to/file.db")
+    return parsed
+
+
+def _make_engine(url: URL) -> Engine:
+    try:
+        if url.get_backend_name() == "postgresql":
+            return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": BUSY_TIMEOUT_S})
+        engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise ConfigError(
+            f"store.url needs a driver that is not installed ({error}): pip install 'townsfolk[postgres]'"
+        ) from error
+    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    return engine
+
+
+def _set_up_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # sqlite3 would begin on its own, and never before a CREATE TABLE
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _cause(error: Exception) -> str:
+    return str(error.orig if isinstance(error, DBAPIError) else error).strip()

@@ -1,0 +1,159 @@
+"""Messages <-> rows: how each kind of record changes the tables, and how a turn is read back.
+
+Each record is applied exactly once (the applier sees to that), in the order it was written.
+Refuses to know about files, threads and retries.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from townsfolk.feedback.models import (
+    ActionRow,
+    AdapterRow,
+    AuditFlagRow,
+    Base,
+    DemoRow,
+    EngagementRow,
+    GameRow,
+    MemoryRow,
+    RatingRow,
+    TurnRow,
+)
+from townsfolk.types import (
+    Action,
+    AdapterVersion,
+    AuditFlag,
+    Game,
+    LogEntry,
+    Memory,
+    Message,
+    Outcome,
+    Rating,
+    Turn,
+    Verdict,
+)
+
+DEMO = "demo"
+"""The kind of LogEntry that is a demonstration; all others are engagement."""
+
+
+def to_payload(message: Message, at: float, **extra: str) -> dict[str, Any]:
+    """What the spool keeps of `message`, which arrived `at` (Unix time, seconds)."""
+    return {"kind": type(message).__name__, "at": at, "body": message.model_dump(mode="json"), **extra}
+
+
+def turn_of(payload: dict[str, Any]) -> str | None:
+    """The id of the turn that `payload` brings, if it brings one."""
+    return str(payload["body"]["turn_id"]) if payload["kind"] == Turn.__name__ else None
+
+
+def apply(session: Session, payload: dict[str, Any]) -> None:
+    """Change the tables as `payload` says.
+
+    Raises:
+        pydantic.ValidationError, KeyError: the payload is of a version that this program can't read.
+    """
+    _APPLY[payload["kind"]](session, payload)
+
+
+def _turn(session: Session, payload: dict[str, Any]) -> None:
+    turn = Turn.model_validate(payload["body"])
+    if session.get(TurnRow, turn.turn_id) is not None:
+        return
+    session.add(TurnRow(**_values(turn, exclude={"actions", "verdicts"})))
+    for position, (action, verdict) in enumerate(zip(turn.actions, turn.verdicts, strict=True)):
+        row = _told_before(session, turn, action) or ActionRow(turn_id=turn.turn_id, tag=_clean(action.tag()))
+        row.game_id, row.villager_id, row.position = turn.game_id, turn.villager_id, position
+        row.name, row.args = action.name, list(action.args)
+        row.allowed, row.rule, row.reason = verdict.allowed, verdict.rule, _clean(verdict.reason)
+        session.add(row)
+
+
+def _told_before(session: Session, turn: Turn, action: Action) -> ActionRow | None:
+    """The action's row if the game told its outcome before the turn had ended."""
+    early = select(ActionRow).where(
+        ActionRow.turn_id == turn.turn_id, ActionRow.tag == _clean(action.tag()), ActionRow.position.is_(None)
+    )
+    return session.scalars(early.order_by(ActionRow.id).limit(1)).first()
+
+
+def _outcome(session: Session, payload: dict[str, Any]) -> None:
+    outcome = Outcome.model_validate(payload["body"])
+    open_action = select(ActionRow).where(
+        ActionRow.turn_id == outcome.turn_id,
+        ActionRow.tag == _clean(outcome.action),
+        ActionRow.outcome.is_(None),
+        or_(ActionRow.allowed.is_(None), ActionRow.allowed.is_(True)),
+    )
+    row = session.scalars(open_action.order_by(ActionRow.position, ActionRow.id).limit(1)).first()
+    if row is None:
+        row = ActionRow(turn_id=outcome.turn_id, tag=_clean(outcome.action), villager_id=outcome.villager_id)
+        row.game_id, row.name = payload["game_id"], outcome.action.partition(" ")[0][:64]
+    row.outcome, row.outcome_reason, row.outcome_at = outcome.verdict, _clean(outcome.reason), payload["at"]
+    session.add(row)
+
+
+def _log_entry(session: Session, payload: dict[str, Any]) -> None:
+    entry = LogEntry.model_validate(payload["body"])
+    if entry.kind == DEMO:
+        session.add(DemoRow(**_values(entry, exclude={"kind"}), received_at=payload["at"]))
+    else:
+        session.add(EngagementRow(**_values(entry), received_at=payload["at"]))
+
+
+def _merge(
+    table: type[Base], message: type[Message], time: str | None, *left_out: str
+) -> Callable[..., None]:
+    """A function that writes the message over the row of the same key."""
+
+    def apply_one(session: Session, payload: dict[str, Any]) -> None:
+        values = _values(message.model_validate(payload["body"]), exclude=set(left_out))
+        session.merge(table(**values, **({time: payload["at"]} if time else {})))
+
+    return apply_one
+
+
+def _flag(session: Session, payload: dict[str, Any]) -> None:
+    session.add(AuditFlagRow(**_values(AuditFlag.model_validate(payload["body"]))))
+
+
+_APPLY: dict[str, Callable[[Session, dict[str, Any]], None]] = {
+    Turn.__name__: _turn,
+    Outcome.__name__: _outcome,
+    LogEntry.__name__: _log_entry,
+    AuditFlag.__name__: _flag,
+    Rating.__name__: _merge(RatingRow, Rating, "at"),
+    Memory.__name__: _merge(MemoryRow, Memory, None),
+    Game.__name__: _merge(GameRow, Game, "connected_at", "personas"),
+    AdapterVersion.__name__: _merge(AdapterRow, AdapterVersion, "loaded_at", "resident"),
+}
+
+
+def read_turn(row: TurnRow, actions: list[ActionRow]) -> Turn:
+    """The turn as it was recorded; `actions` are its rows in order of position."""
+    fields = {name: getattr(row, name) for name in Turn.model_fields if name not in ("actions", "verdicts")}
+    return Turn(
+        **fields,
+        actions=tuple(Action(name=action.name, args=tuple(action.args or ())) for action in actions),
+        verdicts=tuple(
+            Verdict(allowed=bool(action.allowed), rule=action.rule or "", reason=action.reason or "")
+            for action in actions
+        ),
+    )
+
+
+def read_memory(row: MemoryRow) -> Memory:
+    return Memory(**{name: getattr(row, name) for name in Memory.model_fields})
+
+
+def _values(message: Message, exclude: set[str] | None = None) -> dict[str, Any]:
+    values = message.model_dump(mode="json", exclude=exclude)
+    return {name: _clean(value) if isinstance(value, str) else value for name, value in values.items()}
+
+
+def _clean(text: str) -> str:
+    """PostgreSQL's text can't hold NUL."""
+    return text.replace("\0", "\ufffd")

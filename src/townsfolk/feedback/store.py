@@ -1,0 +1,263 @@
+"""The Store: what the service calls. Thread-safe; no write waits for the database.
+
+`record_turn`, `record_outcomes`, `remember` and `connect` return at once with a future that is done
+when the rows are durable: a turn never waits for the disk. `rate`, `log`, `flag` and
+`record_adapter` return when they are durable, some milliseconds: call them off the event loop.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+
+from townsfolk.config import StoreSettings
+from townsfolk.errors import StoreError, UnknownName
+from townsfolk.feedback import rows
+from townsfolk.feedback.applier import Applier
+from townsfolk.feedback.database import Database
+from townsfolk.feedback.intake import Intake
+from townsfolk.feedback.models import ActionRow, Base, MemoryRow, TurnRow
+from townsfolk.feedback.spool import Record, Spool
+from townsfolk.types import AdapterVersion, AuditFlag, Game, LogEntry, Memory, Message, Outcome, Rating, Turn
+
+log = logging.getLogger(__name__)
+
+ACKNOWLEDGE_TIMEOUT_S = 10.0
+POLL_S = 0.01
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Where the rows are, for the metrics; counts are of this run but for `spooled`."""
+
+    spooled: int
+    """Records that are durable but not in the database yet."""
+    spool_bytes: int
+    applied: int
+    rejected: int
+    """Refused by the database for their content and set aside in `rejected.jsonl`."""
+    lost: int
+    """Not even the spool had room for them."""
+    last_error: str
+    """Why the database takes no rows; empty: it does."""
+
+
+class Store:
+    """Made by `Store.open`. All that was acknowledged outlives a crash, with `close` or without."""
+
+    def __init__(self, database: Database, spool: Spool, settings: StoreSettings) -> None:
+        self._database, self._spool = database, spool
+        self._applier = Applier(database, spool, settings.spool_dir / "rejected.jsonl", self._forget_pending)
+        self._intake = Intake(spool, on_durable=self._applier.wake)
+        self._pending_turns = _turns_in(spool)
+        self._lost = 0
+
+    @classmethod
+    def open(cls, settings: StoreSettings) -> "Store":
+        """Open the store, apply what an earlier run left in the spool, and start.
+
+        A database that is away is no error: it is told in the log and in `stats`, and tried again.
+
+        Raises:
+            ConfigError: the URL names no database that can be used.
+            StoreError: the spool's folder can't be used, or another process uses it.
+        """
+        store = cls(Database(settings.url), Spool(settings.spool_dir, settings.spool_max_bytes), settings)
+        try:
+            store._applier.catch_up()
+        except StoreError as error:
+            log.error("rows will be kept in the spool %s: %s", settings.spool_dir, error)
+            store._applier.wake()
+        store._applier.start()
+        store._intake.start()
+        return store
+
+    def close(self) -> None:
+        """Make all writes durable, apply what the database takes, and let go of both."""
+        self._intake.stop()
+        self._applier.stop()
+        self._database.close()
+        self._spool.close()
+
+    # --- writes that return at once ---
+
+    def connect(self, game: Game) -> "Future[None]":
+        """A game has connected."""
+        return self._submit([rows.to_payload(game, time.time())])
+
+    def record_turn(self, turn: Turn) -> "Future[None]":
+        """Keep a turn that has ended. A turn_id that is known already is ignored."""
+        self._pending_turns.add(turn.turn_id)
+        return self._submit([rows.to_payload(turn, time.time())])
+
+    def record_outcomes(self, game_id: str, outcomes: Iterable[Outcome]) -> "Future[None]":
+        """What became of actions in the game; the turn itself may be recorded later."""
+        now = time.time()
+        return self._submit([rows.to_payload(outcome, now, game_id=game_id) for outcome in outcomes])
+
+    def remember(self, memory: Memory) -> "Future[None]":
+        """Replace what a villager remembers of a player."""
+        return self._submit([rows.to_payload(memory, time.time())])
+
+    # --- writes that are acknowledged ---
+
+    def rate(self, rating: Rating) -> None:
+        """Keep a rating; the same player's earlier one of the same turn is replaced.
+
+        Raises:
+            UnknownName: no such turn.
+            StoreError: it can't be made durable.
+        """
+        if not self._knows_turn(rating.turn_id):
+            raise UnknownName(f"turn {rating.turn_id!r} is not known: rate a turn_id that a decision carried")
+        self._acknowledge(rating)
+
+    def log(self, entry: LogEntry) -> None:
+        """Keep a demonstration (kind `demo`) or a sign of engagement (any other kind)."""
+        self._acknowledge(entry)
+
+    def flag(self, flag: AuditFlag) -> None:
+        """Keep something that a person should look at."""
+        self._acknowledge(flag)
+
+    def record_adapter(self, version: AdapterVersion) -> None:
+        """Keep that an adapter serves."""
+        self._acknowledge(version)
+
+    # --- reads ---
+
+    def recent_turns(self, game_id: str, villager_id: str, limit: int) -> tuple[Turn, ...]:
+        """The last turns of a villager that the database has, oldest first.
+
+        Raises:
+            StoreError: the database is away.
+        """
+        newest = (
+            select(TurnRow)
+            .where(TurnRow.game_id == game_id, TurnRow.villager_id == villager_id)
+            .order_by(TurnRow.started_at.desc(), TurnRow.turn_id)
+            .limit(limit)
+        )
+        with self._database.transaction() as session:
+            turns = list(session.scalars(newest))
+            of_turn: dict[str, list[ActionRow]] = {turn.turn_id: [] for turn in turns}
+            for action in session.scalars(_actions_of(list(of_turn))):
+                of_turn[action.turn_id].append(action)
+            return tuple(rows.read_turn(turn, of_turn[turn.turn_id]) for turn in reversed(turns))
+
+    def memories_of(self, game_id: str, villager_id: str) -> tuple[Memory, ...]:
+        """What a villager remembers, by player.
+
+        Raises:
+            StoreError: the database is away.
+        """
+        query = select(MemoryRow).where(MemoryRow.game_id == game_id, MemoryRow.villager_id == villager_id)
+        with self._database.transaction() as session:
+            found = session.scalars(query.order_by(MemoryRow.player))
+            return tuple(rows.read_memory(row) for row in found)
+
+    def counts(self) -> dict[str, int]:
+        """Rows in the database, by table.
+
+        Raises:
+            StoreError: the database is away.
+        """
+        with self._database.transaction() as session:
+            return {
+                table.name: session.scalar(select(func.count()).select_from(table)) or 0
+                for table in Base.metadata.sorted_tables
+            }
+
+    def stats(self) -> Stats:
+        applied_to = max(self._applier.position, self._spool.first - 1)
+        return Stats(
+            spooled=max(0, self._spool.last - applied_to),
+            spool_bytes=self._spool.size_bytes,
+            applied=self._applier.applied,
+            rejected=self._applier.rejected,
+            lost=self._lost,
+            last_error=self._applier.last_error,
+        )
+
+    # --- waiting ---
+
+    def flush(self, timeout_s: float = ACKNOWLEDGE_TIMEOUT_S) -> None:
+        """Wait until all that was written so far is durable.
+
+        Raises:
+            StoreError: the disk does not take it in time.
+        """
+        _wait(self._submit([]), timeout_s)
+
+    def drain(self, timeout_s: float = ACKNOWLEDGE_TIMEOUT_S) -> None:
+        """Wait until all that was written so far is in the database.
+
+        Raises:
+            StoreError: the database does not take it in time.
+        """
+        self.flush(timeout_s)
+        target, deadline = self._spool.last, time.monotonic() + timeout_s
+        while self._applier.position < target:
+            if time.monotonic() > deadline:
+                reason = self._applier.last_error or "it is too slow"
+                raise StoreError(f"the database has not taken all rows within {timeout_s:g} s: {reason}")
+            time.sleep(POLL_S)
+
+    def _acknowledge(self, message: Message) -> None:
+        _wait(self._submit([rows.to_payload(message, time.time())]), ACKNOWLEDGE_TIMEOUT_S)
+
+    def _submit(self, payloads: Sequence[dict[str, Any]]) -> "Future[None]":
+        future = self._intake.submit(payloads)
+        future.add_done_callback(lambda done: self._note_loss(payloads, done))
+        return future
+
+    def _note_loss(self, payloads: Sequence[dict[str, Any]], done: "Future[None]") -> None:
+        if (error := done.exception()) is not None:
+            self._lost += len(payloads)
+            self._pending_turns.difference_update(filter(None, map(rows.turn_of, payloads)))
+            log.error("%d row(s) are lost: %s", len(payloads), error)
+
+    def _knows_turn(self, turn_id: str) -> bool:
+        """Looks first where a turn is first, so that one on its way to the database is not missed.
+
+        With the database away it can't be known: the rating is taken, and refused when it is applied.
+        """
+        if turn_id in self._pending_turns:
+            return True
+        with suppress(StoreError), self._database.transaction() as session:
+            return session.get(TurnRow, turn_id) is not None
+        return True
+
+    def _forget_pending(self, records: Sequence[Record]) -> None:
+        self._pending_turns.difference_update(
+            filter(None, (rows.turn_of(record.payload) for record in records))
+        )
+
+
+def _actions_of(turn_ids: list[str]) -> Any:
+    recorded = select(ActionRow).where(ActionRow.turn_id.in_(turn_ids), ActionRow.position.is_not(None))
+    return recorded.order_by(ActionRow.turn_id, ActionRow.position)
+
+
+def _turns_in(spool: Spool) -> set[str]:
+    """The turns that the spool holds, applied or not; the spool is left rewound."""
+    turns: set[str] = set()
+    while batch := spool.read():
+        turns.update(filter(None, (rows.turn_of(record.payload) for record in batch)))
+    spool.rewind()
+    return turns
+
+
+def _wait(future: "Future[None]", timeout_s: float) -> None:
+    try:
+        future.result(timeout_s)
+    except FutureTimeout as error:
+        raise StoreError(
+            f"the spool has not taken the write within {timeout_s:g} s: the disk is stuck"
+        ) from error
