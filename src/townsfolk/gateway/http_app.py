@@ -1,0 +1,274 @@
+"""The HTTP server: each route takes a type of `townsfolk.types`, makes one call, gives one back.
+
+JSON is read strictly (UTF-8, no NaN, bounded depth) and every answer that is not a success has the
+one shape of `faults.ErrorReply`. Limits and tokens are the guard's business.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import fastapi_offline
+import pydantic_core
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from fastapi.staticfiles import StaticFiles
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.exceptions import HTTPException
+
+import townsfolk
+from townsfolk.config import Settings
+from townsfolk.errors import TownsfolkError
+from townsfolk.gateway import openai_api
+from townsfolk.gateway.faults import ErrorReply, Fault, fault_of, http_fault, invalid_fields
+from townsfolk.gateway.guard import Guard
+from townsfolk.gateway.metrics import CallMetrics
+from townsfolk.gateway.service import Service
+from townsfolk.gateway.sse import EventStream, stream
+from townsfolk.types import (
+    AdapterList,
+    AdapterVersion,
+    CheckRequest,
+    Connected,
+    Game,
+    InferReply,
+    InferRequest,
+    LoadAdapter,
+    LogEntry,
+    PersonaName,
+    Rating,
+    StepReply,
+    StepRequest,
+    UnloadAdapter,
+    Verdict,
+)
+
+ASSETS = "/docs/assets"
+
+_RETRY_AFTER = {"Retry-After": {"description": "Whole seconds to wait", "schema": {"type": "integer"}}}
+_FAULTS: dict[int, str] = {
+    400: "Not JSON: invalid UTF-8, NaN, a lone surrogate or nested too deep",
+    401: "The API token is missing or wrong",
+    404: "It names something that is not there",
+    408: "The body came too slowly",
+    409: "The game has not connected, or the service was restarted: connect again",
+    413: "The body is too large",
+    422: "The message breaks a rule; every broken rule is listed",
+    503: "Busy, or the store is away; when busy, `Retry-After` says when to come again",
+    504: "The deadline passed before the work was done",
+}
+_ALWAYS = (401, 408, 413, 503)
+_BODY = (*_ALWAYS, 400, 422)
+
+
+def create_http_app(service: Service, settings: Settings, registry: CollectorRegistry) -> FastAPI:
+    """The ASGI application; its call metrics join `registry`, which `/metrics` shows."""
+    app = FastAPI(
+        title="Townsfolk",
+        version=townsfolk.__version__,
+        description="Fine-tuned AI villagers for Luanti.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.include_router(_calls(service))
+    app.include_router(_openai(service, settings))
+    app.include_router(_monitoring(service, registry))
+    _add_docs(app)
+    _add_error_shape(app)
+    app.add_middleware(Guard, settings=settings, metrics=CallMetrics("http", registry))
+    return app
+
+
+class _StrictRequest(Request):
+    """Reads JSON by Rust's parser: Python's takes NaN, lone surrogates and any depth the stack bears."""
+
+    async def json(self) -> Any:
+        try:
+            return pydantic_core.from_json(await self.body(), allow_inf_nan=False)
+        except ValueError as error:
+            raise HTTPException(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}") from error
+
+
+class _Route(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def strictly(request: Request) -> Response:
+            return await handle(_StrictRequest(request.scope, request.receive))
+
+        return strictly
+
+
+def _router(tag: str) -> APIRouter:
+    """HTTPBearer only documents the token: the guard has checked it long before."""
+    return APIRouter(route_class=_Route, tags=[tag], dependencies=[Depends(HTTPBearer(auto_error=False))])
+
+
+def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What OpenAPI says of these answers."""
+    told: dict[int | str, dict[str, Any]] = {
+        status: {"model": ErrorReply, "description": _FAULTS[status]} for status in sorted(statuses)
+    }
+    if 503 in told:
+        told[503]["headers"] = _RETRY_AFTER
+    return told
+
+
+def _calls(service: Service) -> APIRouter:
+    router = _router("villagers")
+
+    @router.post("/v1/games", summary="A game connects", responses=_errors(*_BODY))
+    async def connect(game: Game) -> Connected:
+        return await service.connect(game)
+
+    @router.post("/v1/step", summary="Observations in, decisions out", responses=_errors(*_BODY, 409))
+    async def step(request: StepRequest) -> StepReply:
+        return await service.step(request)
+
+    @router.post("/v1/infer", summary="One turn", responses=_errors(*_BODY, 404, 504))
+    async def infer(request: InferRequest) -> InferReply:
+        return await service.infer(request)
+
+    @router.post(
+        "/v1/infer/stream",
+        summary="One turn, piece by piece",
+        description="Server-sent events: each `data` is an InferChunk; an `error` event has an ErrorReply.",
+        response_class=EventStream,
+        responses=_errors(*_BODY, 404, 504),
+    )
+    async def infer_stream(request: InferRequest) -> EventStream:
+        return await stream(
+            service.infer_stream(request),
+            render=lambda chunk: f"data: {chunk.model_dump_json()}\n\n",
+            failed=lambda error: f"event: error\ndata: {error.model_dump_json(exclude_none=True)}\n\n",
+        )
+
+    @router.post("/v1/policy/check", summary="May it?", responses=_errors(*_BODY, 404))
+    async def check(request: CheckRequest) -> Verdict:
+        return await service.check(request)
+
+    @router.get("/v1/adapters", summary="All adapters", responses=_errors(*_ALWAYS))
+    async def adapters() -> AdapterList:
+        return await service.adapters()
+
+    @router.post("/v1/adapters", summary="Load an adapter", responses=_errors(*_BODY, 404))
+    async def load_adapter(request: LoadAdapter) -> AdapterVersion:
+        return await service.load_adapter(request)
+
+    @router.delete(
+        "/v1/adapters/{name}",
+        status_code=204,
+        summary="Unload an adapter",
+        responses=_errors(*_ALWAYS, 404, 422),
+    )
+    async def unload_adapter(name: PersonaName) -> None:
+        await service.unload_adapter(UnloadAdapter(name=name))
+
+    @router.post("/v1/ratings", status_code=204, summary="Rate a turn", responses=_errors(*_BODY, 404))
+    async def rate(rating: Rating) -> None:
+        await service.rate(rating)
+
+    @router.post("/v1/log", status_code=204, summary="Log what happened", responses=_errors(*_BODY, 404))
+    async def log(entry: LogEntry) -> None:
+        await service.log(entry)
+
+    return router
+
+
+def _openai(service: Service, settings: Settings) -> APIRouter:
+    router = _router("OpenAI-compatible")
+
+    @router.get("/v1/models", summary="All personas, as models", responses=_errors(*_ALWAYS))
+    async def models() -> openai_api.ModelList:
+        return openai_api.model_list(service.personas())
+
+    @router.post(
+        "/v1/chat/completions",
+        summary="Chat with a persona",
+        description="`model` is a persona. With `stream` the answer is server-sent events.",
+        response_model=openai_api.Completion,
+        responses={
+            **_errors(*_BODY, 404, 504),
+            200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        },
+    )
+    async def chat(request: openai_api.ChatRequest) -> openai_api.Completion | EventStream:
+        timeout_s = settings.agents.turn_timeout_ms / 1000
+        return await openai_api.complete(service, request, settings.agents.max_reply_tokens, timeout_s)
+
+    return router
+
+
+def _monitoring(service: Service, registry: CollectorRegistry) -> APIRouter:
+    router = APIRouter(tags=["monitoring"])
+
+    @router.get("/healthz", summary="The process is up")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/readyz", summary="Turns can be served", responses=_errors(401, 503))
+    async def readyz() -> dict[str, str]:
+        ready, reason = service.readiness()
+        if not ready:
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, f"not ready: {reason}")
+        return {"status": "ready"}
+
+    @router.get(
+        "/metrics",
+        summary="Prometheus metrics",
+        response_class=Response,
+        responses={**_errors(401), 200: {"content": {CONTENT_TYPE_LATEST: {"schema": {"type": "string"}}}}},
+    )
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def _add_docs(app: FastAPI) -> None:
+    """Swagger UI from the files that fastapi-offline carries: nothing is fetched from outside."""
+    files = Path(fastapi_offline.__file__).parent / "static"
+    app.mount(ASSETS, StaticFiles(directory=files), name="docs-assets")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="Townsfolk API",
+            swagger_js_url=f"{ASSETS}/swagger-ui-bundle.js",
+            swagger_css_url=f"{ASSETS}/swagger-ui.css",
+            swagger_favicon_url=f"{ASSETS}/favicon.png",
+        )
+
+
+def _add_error_shape(app: FastAPI) -> None:
+    app.add_exception_handler(TownsfolkError, _shape(fault_of))
+    app.add_exception_handler(
+        RequestValidationError, _shape(lambda error: invalid_fields(error.errors(), skip=1))
+    )
+    app.add_exception_handler(HTTPException, _shape(_of_http))
+    bug = fault_of(TownsfolkError("a fault inside the service: its log says which"))
+    app.add_exception_handler(Exception, _shape(lambda _: bug))
+
+
+def _of_http(error: HTTPException) -> Fault:
+    """The framework's own refusals (no such route or method) say only a word: add what to do."""
+    status = HTTPStatus(error.status_code)
+    unhelpful = error.detail == status.phrase
+    return http_fault(
+        status, f"{status.phrase}: GET /openapi.json lists what there is" if unhelpful else error.detail
+    )
+
+
+def _shape(fault: Callable[[Any], Fault]) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def handle(request: Request, error: Exception) -> JSONResponse:
+        answer = fault(error).response()
+        answer.headers.update(getattr(error, "headers", None) or {})  # a 405 carries `Allow`
+        return answer
+
+    return handle

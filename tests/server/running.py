@@ -1,0 +1,64 @@
+"""Runs the real servers on free ports in a thread of their own."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from townsfolk.config import Settings
+from townsfolk.gateway.serve import Ports, serve
+from townsfolk.gateway.service import Service
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a running service is reached."""
+
+    http: str
+    """`http://127.0.0.1:port`"""
+    grpc: str
+    """`127.0.0.1:port`"""
+
+
+@contextmanager
+def running(service: Service, **settings: Any) -> Iterator[Target]:
+    """Serve until the block ends. `settings` replace those of free ports."""
+    sections = {"http": {"port": 0}, "grpc": {"port": 0}}
+    for name, value in settings.items():
+        sections[name] = {**sections[name], **value} if name in sections else value
+    with _served(service, Settings(**sections)) as ports:
+        yield Target(f"http://127.0.0.1:{ports.http}", f"127.0.0.1:{ports.grpc}")
+
+
+@contextmanager
+def _served(service: Service, settings: Settings) -> Iterator[Ports]:
+    bound: list[Ports] = []
+    up, loops = threading.Event(), []
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loops.append((asyncio.get_running_loop(), stop))
+
+        def on_bound(ports: Ports) -> None:
+            bound.append(ports)
+            up.set()
+
+        task = asyncio.create_task(serve(service, settings, CollectorRegistry(), on_bound))
+        await stop.wait()
+        task.cancel()
+        await asyncio.wait([task])
+
+    thread = threading.Thread(target=asyncio.run, args=(main(),))
+    thread.start()
+    try:
+        assert up.wait(20), "the servers did not start"
+        yield bound[0]
+    finally:
+        loop, stop = loops[0]
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(20)
+        assert not thread.is_alive(), "the servers did not stop"
