@@ -12,6 +12,7 @@ const files = process.argv.slice(2).filter((file) => file !== "--write");
 const config = stylua.Config.new();
 config.syntax = stylua.LuaVersion.Lua51;
 config.column_width = 110;
+config.collapse_simple_statement = stylua.CollapseSimpleStatement.FunctionOnly;
 config.indent_type = stylua.IndentType.Tabs;
 
 const wrong = files.filter((file) => {

@@ -10,7 +10,8 @@
     ├── DeadlineExceeded    the caller's time is up (504, DEADLINE_EXCEEDED)
     ├── ModelError          a base model file that can't be served
     ├── AdapterError        an adapter that can't be served: wrong base, shape, NaN, format, folder (422)
-    └── StoreError          the database can't be used; the spool keeps the rows
+    ├── StoreError          the database can't be used; the spool keeps the rows
+    └── LaunchError         the demo can't start: a port, the disk, the network, a program is not there
 
 Errors of libraries are translated at the border where they arise, so that a caller
 needs no name from SQLAlchemy, ONNX Runtime or grpc.
@@ -67,3 +68,7 @@ class AdapterError(TownsfolkError):
 
 class StoreError(TownsfolkError):
     """The database can't be reached or refuses the write."""
+
+
+class LaunchError(TownsfolkError):
+    """What the demo needs is not there, or one of its processes has ended."""

@@ -1,0 +1,38 @@
+"""The command line: `townsfolk --help` is its map, one file per command.
+
+Knows flags and printing. Commands import what they need when they run, so that help is there at once.
+"""
+
+import json
+import sys
+
+import typer
+
+from townsfolk.cli import models, personas, play, serve
+from townsfolk.errors import TownsfolkError
+
+app = typer.Typer(
+    name="townsfolk",
+    help="Fine-tuned AI villagers for Luanti.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(serve.serve)
+app.add_typer(models.app, name="models")
+app.command("personas")(personas.personas)
+app.command("play")(play.play)
+
+
+def main() -> None:
+    """Run the command; an error of this package is one line (an object with --json) and exit status 1."""
+    try:
+        app()
+    except TownsfolkError as error:
+        print(_told(error), file=sys.stderr)
+        sys.exit(1)
+
+
+def _told(error: TownsfolkError) -> str:
+    if "--json" in sys.argv:
+        return json.dumps({"error": {"code": type(error).__name__, "message": str(error)}})
+    return f"error: {error}"

@@ -1,0 +1,15 @@
+"""Options that several commands take."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="A YAML file of settings.")]
+
+
+def show(as_json: bool, text: str, value: dict[str, Any]) -> None:
+    """Print `text` for people, or `value` for programs."""
+    print(json.dumps(value) if as_json else text)

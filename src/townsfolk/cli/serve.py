@@ -1,0 +1,19 @@
+"""`townsfolk serve`: the service, until it is told to stop."""
+
+import asyncio
+import contextlib
+
+from townsfolk.cli.options import AsJson, ConfigFile, show
+from townsfolk.config import load_settings
+
+
+def serve(config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Serve games over HTTP and gRPC until ctrl-C or SIGTERM. Settings: --config, TOWNSFOLK_* variables."""
+    from townsfolk import serving
+
+    settings = load_settings(config)
+    http = f"http://{settings.http.host}:{settings.http.port}"
+    grpc = f"{settings.grpc.host}:{settings.grpc.port}" if settings.grpc.enabled else ""
+    show(as_json, f"townsfolk serves {http} {grpc}".rstrip(), {"http": http, "grpc": grpc})
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serving.run(settings))
