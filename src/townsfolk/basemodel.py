@@ -72,8 +72,8 @@ def _check_room(folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < NEEDED_BYTES:
         raise LaunchError(
-            f"the base model needs {NEEDED_BYTES // 10**6} MB in {folder}, where {free // 10**6} MB are free: "
-            "make room, then pull again"
+            f"the base model needs {NEEDED_BYTES // 10**6} MB in {folder}, "
+            f"where {free // 10**6} MB are free: make room, then pull again"
         )
 
 

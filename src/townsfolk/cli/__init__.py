@@ -3,7 +3,6 @@
 Knows flags and printing. Commands import what they need when they run, so that help is there at once.
 """
 
-import json
 import sys
 
 import typer
@@ -24,15 +23,9 @@ app.command("play")(play.play)
 
 
 def main() -> None:
-    """Run the command; an error of this package is one line (an object with --json) and exit status 1."""
+    """Run the command; an error of this package is one line and exit status 1."""
     try:
         app()
     except TownsfolkError as error:
-        print(_told(error), file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-
-
-def _told(error: TownsfolkError) -> str:
-    if "--json" in sys.argv:
-        return json.dumps({"error": {"code": type(error).__name__, "message": str(error)}})
-    return f"error: {error}"

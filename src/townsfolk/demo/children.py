@@ -114,7 +114,7 @@ def require_free(port: int, kind: socket.SocketKind, option: str) -> None:
         except OSError as error:
             protocol = "TCP" if kind == socket.SOCK_STREAM else "UDP"
             raise LaunchError(
-                f"{protocol} port {port} is taken: stop the program that holds it, or choose another by {option}"
+                f"{protocol} port {port} is taken: stop what holds it, or choose another by {option}"
             ) from error
 
 

@@ -81,7 +81,8 @@ def _prepare(world: Path, ports: Ports, place: Place) -> Village:
     free = shutil.disk_usage(existing).free
     if free < NEEDED_BYTES:
         raise LaunchError(
-            f"a world needs {NEEDED_BYTES // 10**6} MB in {existing}, where {free // 10**6} MB are free: make room"
+            f"a world needs {NEEDED_BYTES // 10**6} MB in {existing}, "
+            f"where {free // 10**6} MB are free: make room, then start again"
         )
     return Village(world, ports, place.model, server, place.logs)
 
