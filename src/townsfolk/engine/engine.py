@@ -1,0 +1,318 @@
+"""The door to the engine: thread-safe, in front of the one thread that loops `schedule -> run -> update`."""
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from townsfolk.config import EngineSettings
+from townsfolk.engine.adapters import Adapter, read_adapter
+from townsfolk.engine.core import EngineCore
+from townsfolk.engine.kv import KvCache
+from townsfolk.engine.model import Hyperparameters, open_model
+from townsfolk.engine.onnx_runner import OnnxRunner
+from townsfolk.engine.request import Generation, GenerationRequest, OnToken, TokenEvent
+from townsfolk.engine.runner import Runner
+from townsfolk.engine.scheduler import Scheduler, Work
+from townsfolk.engine.tokenizer import ModelTokenizer
+from townsfolk.errors import AdapterError, InvalidRequest, ModelError
+
+Logits = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class AdapterInfo:
+    """An adapter that requests may name."""
+
+    content_hash: str
+    rank: int
+    size_bytes: int
+    base_hash: str
+    resident: bool
+
+
+@dataclass(frozen=True)
+class PassReport:
+    """One pass, for whoever measures."""
+
+    rows: int
+    new_tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EngineStats:
+    """A snapshot; the totals count since the start."""
+
+    queue_length: int
+    running_rows: int
+    last_batch_rows: int
+    kv_used: float  # 0 to 1
+    adapters_loaded: int
+    adapters_resident: int
+    evictions: int
+    passes: int
+    prefilled_tokens: int
+    generated_tokens: int
+    dropped_late: int
+
+
+Observer = Callable[[PassReport], None]
+"""Called on the engine's thread after each pass: it must return at once and must not raise."""
+
+
+class RequestHandle:
+    """A submitted request."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def cancel(self) -> None:
+        """Stop it before the next pass; its last event says "cancelled". Nothing happens if it is done."""
+        self._work.cancelled = True
+
+
+class Engine:
+    """Generates tokens for many sequences at once.
+
+    Attributes:
+        tokenizer: of the base model.
+        model: the base model's hyperparameters.
+        base_hash: sha256 of the base model's file.
+        runner_name: which runner multiplies the matrices.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        tokenizer: ModelTokenizer,
+        params: Hyperparameters,
+        base_hash: str,
+        settings: EngineSettings,
+        observer: Observer | None = None,
+    ) -> None:
+        self.tokenizer, self.model, self.base_hash = tokenizer, params, base_hash
+        self.runner_name = runner.name
+        kv = KvCache(runner.kv_slots)
+        scheduler = Scheduler(
+            kv,
+            max_queue=settings.max_queue,
+            max_rows=settings.max_batch_rows,
+            max_prefill_tokens=settings.max_prefill_tokens,
+            adapter_slots=settings.adapter_slots,
+        )
+        self._core = EngineCore(runner, kv, scheduler, settings.adapter_slots)
+        self._max_context = min(settings.max_context, params.context, runner.kv_slots)
+        self._observer = observer
+        self._adapters: dict[str, Adapter] = {}
+        self._last_rows = 0
+        self._closing = False
+        self._changed = threading.Condition()  # guards everything above; not held while a pass runs
+        self._running = threading.Lock()  # held for a whole pass: guards the runner; taken first
+        self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def open(cls, settings: EngineSettings, observer: Observer | None = None) -> "Engine":
+        """Read the base model and start.
+
+        Raises:
+            ModelError: the model can't be read or served.
+        """
+        model = open_model(settings.model)
+        tokenizer = ModelTokenizer(model.metadata)
+        runner = OnnxRunner(
+            model,
+            threads=settings.threads or default_threads(),
+            kv_slots=settings.kv_tokens,
+            max_positions=min(settings.max_context, model.params.context),
+        )
+        return cls(runner, tokenizer, model.params, model.base_hash, settings, observer)
+
+    def submit(self, request: GenerationRequest, on_token: OnToken) -> RequestHandle:
+        """Queue a request; news of it comes through `on_token`, on the engine's thread.
+
+        Raises:
+            InvalidRequest: an empty or too long prompt, tokens outside the vocabulary.
+            AdapterError: the adapter is not loaded.
+            Busy: the queue is full.
+            ModelError: the engine is closed.
+        """
+        self._check(request.prompt, request.max_tokens)
+        with self._changed:
+            if self._closing or not self._thread.is_alive():
+                raise ModelError("the engine is closed: start the service again")
+            work = Work(
+                request,
+                on_token,
+                adapter=self._adapter(request.adapter),
+                room=min(len(request.prompt) + request.max_tokens, self._max_context),
+                random=np.random.default_rng(request.sampling.seed),
+            )
+            self._core.scheduler.add(work)
+            self._changed.notify()
+        return RequestHandle(work)
+
+    def stream(self, request: GenerationRequest) -> Iterator[TokenEvent]:
+        """Submit, then yield the events as they come. Closing the iterator cancels. Raises as `submit`."""
+        events: queue.SimpleQueue[TokenEvent] = queue.SimpleQueue()
+        return self._events(self.submit(request, events.put), events)
+
+    def generate(self, request: GenerationRequest) -> Generation:
+        """Submit, wait for the end, return the whole reply. Raises as `submit`."""
+        tokens: list[int] = []
+        for event in self.stream(request):
+            tokens += event.tokens
+        return Generation(tokens, event.finished or "error", event.error, event.timings)
+
+    def score(self, tokens: Sequence[int], adapter: str | None = None) -> Logits:
+        """Logits after each of `tokens`, [len(tokens), vocab], in one pass between two others.
+
+        Raises:
+            AdapterError, InvalidRequest: as `submit`.
+            ModelError: the pass failed, or the KV cache is in use up to the last slot.
+        """
+        self._check(tokens, 0)
+        with self._running, self._changed:
+            return self._core.score(tokens, self._adapter(adapter))
+
+    def load_adapter(self, folder: Path, allowed_dirs: Sequence[Path]) -> AdapterInfo:
+        """Read and check a PEFT folder; it becomes resident when first used.
+
+        Raises:
+            AdapterError: says what is wrong with it.
+        """
+        adapter = read_adapter(folder, allowed_dirs, self.model, self.base_hash)
+        with self._changed:
+            self._adapters[adapter.content_hash] = adapter
+            return self._info(adapter)
+
+    def unload_adapter(self, content_hash: str) -> None:
+        """Take no more requests for it; those under way finish with it.
+
+        Raises:
+            AdapterError: it is not loaded.
+        """
+        with self._changed:
+            self._adapter(content_hash)
+            del self._adapters[content_hash]
+
+    def adapters(self) -> tuple[AdapterInfo, ...]:
+        """What is loaded."""
+        with self._changed:
+            return tuple(map(self._info, self._adapters.values()))
+
+    def drop(self, sequence_id: str) -> None:
+        """Forget a sequence: cancel its requests and free its part of the KV cache."""
+        with self._changed:
+            for work in self._core.scheduler.works:
+                work.cancelled |= work.request.sequence_id == sequence_id
+            self._core.kv.forget(sequence_id)
+
+    def stats(self) -> EngineStats:
+        """How the engine is doing."""
+        with self._changed:
+            return EngineStats(
+                queue_length=self._core.scheduler.waiting,
+                running_rows=self._core.scheduler.running,
+                last_batch_rows=self._last_rows,
+                kv_used=self._core.kv.used_fraction,
+                adapters_loaded=len(self._adapters),
+                adapters_resident=sum(adapter is not None for adapter in self._core.slots.resident),
+                evictions=self._core.kv.evictions,
+                **asdict(self._core.totals),
+            )
+
+    def close(self) -> None:
+        """Cancel what is under way and stop the thread."""
+        with self._changed:
+            self._closing = True
+            for work in self._core.scheduler.works:
+                work.cancelled = True
+            self._changed.notify()
+        self._thread.join()
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _loop(self) -> None:
+        """The engine's thread: sleeps while there is nothing to do, ends when closed."""
+        try:
+            while self._wait_for_work():
+                with self._running:
+                    self._step()
+                self._deliver()
+        finally:  # a defect in a callback or constraint ends the thread: let nobody wait for it in vain
+            with self._changed:
+                self._core.abandon()
+            self._deliver()
+
+    def _wait_for_work(self) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing or self._core.scheduler.works)
+            return bool(self._core.scheduler.works)
+
+    def _step(self) -> None:
+        started = time.monotonic()
+        with self._changed:
+            current = self._core.schedule()
+        if current:
+            result = self._core.run(current)
+            with self._changed:
+                self._core.update(current, result)
+                self._last_rows = len(current.shares)
+            if self._observer:
+                seconds = time.monotonic() - started
+                self._observer(PassReport(len(current.shares), current.batch.size, seconds))
+
+    def _deliver(self) -> None:
+        with self._changed:
+            news = self._core.take_news()
+        for on_token, event in news:
+            on_token(event)
+
+    def _events(self, handle: RequestHandle, events: "queue.SimpleQueue[TokenEvent]") -> Iterator[TokenEvent]:
+        try:
+            while True:
+                event = events.get()
+                yield event
+                if event.finished:
+                    return
+        finally:
+            handle.cancel()
+
+    def _check(self, prompt: Sequence[int], max_tokens: int) -> None:
+        if not 0 < len(prompt) < self._max_context:
+            raise InvalidRequest(
+                f"prompt of {len(prompt)} tokens: must be 1 to {self._max_context - 1}; shorten it, or raise "
+                "engine.max_context"
+            )
+        if max_tokens < 0:
+            raise InvalidRequest(f"max_tokens is {max_tokens}: must be 1 or more")
+        if min(prompt) < 0 or max(prompt) >= self.model.vocab:
+            raise InvalidRequest(f"prompt has ids outside 0 to {self.model.vocab - 1}: use engine.tokenizer")
+
+    def _adapter(self, content_hash: str | None) -> Adapter | None:
+        if content_hash is None:
+            return None
+        if content_hash not in self._adapters:
+            raise AdapterError(f"adapter {content_hash!r} is not loaded: load it first")
+        return self._adapters[content_hash]
+
+    def _info(self, adapter: Adapter) -> AdapterInfo:
+        resident = self._core.slots.slot(adapter.content_hash) is not None
+        return AdapterInfo(adapter.content_hash, adapter.rank, adapter.size_bytes, self.base_hash, resident)
+
+
+def default_threads() -> int:
+    """One less than the cores this process may use, at least one: the game keeps a core."""
+    return max(1, len(os.sched_getaffinity(0)) - 1)

@@ -1,0 +1,196 @@
+"""Decides who is in the next pass. Knows requests, priorities and the KV cache; never runs anything.
+
+Order: higher priority first; within a priority, rows that decode (round robin, the longest unserved
+first) before prompts (first come, first served). A request is admitted once the KV cache has room for
+its whole prompt and reply, so a running row never lacks a slot; for a request of higher priority the
+lowest one running gives its room back and is rebuilt by prefill later.
+"""
+
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from townsfolk.engine.adapters import Adapter
+from townsfolk.engine.kv import CachedSequence, KvCache
+from townsfolk.engine.request import Finish, GenerationRequest, OnToken, Timings
+from townsfolk.errors import Busy
+
+FIRST_GUESS_MS = 500.0
+"""How long a request takes, before any has been seen."""
+
+
+@dataclass(eq=False)
+class Work:
+    """A request on its way through the engine."""
+
+    request: GenerationRequest
+    on_token: OnToken
+    adapter: Adapter | None
+    room: int  # KV slots for its prompt and the longest reply
+    random: np.random.Generator
+    submitted: float = field(default_factory=time.monotonic)
+    arrival: int = 0
+    tokens: list[int] = field(default_factory=list)  # prompt and reply so far
+    cached: CachedSequence | None = None  # None: waiting
+    cached_tokens: int = 0
+    last_pass: int = 0
+    cancelled: bool = False
+    admitted_at: float | None = None
+    first_token_at: float | None = None
+
+    @property
+    def reply(self) -> list[int]:
+        return self.tokens[len(self.request.prompt) :]
+
+    @property
+    def pending(self) -> int:
+        """Tokens to run before the next one can be chosen; all of them while it waits."""
+        return len(self.tokens) - (len(self.cached.tokens) if self.cached else 0)
+
+    @property
+    def adapter_hash(self) -> str | None:
+        return self.adapter.content_hash if self.adapter else None
+
+    def timings(self, now: float) -> Timings:
+        admitted = self.admitted_at or now
+        first = self.first_token_at or now
+        return Timings(
+            queue_ms=(admitted - self.submitted) * 1e3,
+            prefill_ms=(first - admitted) * 1e3,
+            decode_ms=(now - first) * 1e3,
+            prompt_tokens=len(self.request.prompt),
+            cached_tokens=self.cached_tokens,
+        )
+
+
+@dataclass(frozen=True)
+class Share:
+    """A row of the next pass: the next `new` pending tokens of `work`."""
+
+    work: Work
+    new: int
+    completes: bool
+    """Whether nothing is pending after it, so that the next token can be chosen."""
+
+
+class Scheduler:
+    """The queue and the rows under way. Not thread-safe: the engine holds its lock."""
+
+    def __init__(
+        self, kv: KvCache, *, max_queue: int, max_rows: int, max_prefill_tokens: int, adapter_slots: int
+    ) -> None:
+        self._kv = kv
+        self._max_queue, self._max_rows = max_queue, max_rows
+        self._max_prefill, self._adapter_slots = max_prefill_tokens, adapter_slots
+        self._works: list[Work] = []
+        self._arrivals = itertools.count(1)
+        self._passes = 0
+        self._mean_ms = FIRST_GUESS_MS
+
+    @property
+    def waiting(self) -> int:
+        return sum(work.cached is None for work in self._works)
+
+    @property
+    def running(self) -> int:
+        return len(self._works) - self.waiting
+
+    @property
+    def works(self) -> tuple[Work, ...]:
+        return tuple(self._works)
+
+    def add(self, work: Work) -> None:
+        """Queue a request.
+
+        Raises:
+            Busy: the queue is full.
+        """
+        if self.waiting >= self._max_queue:
+            raise Busy(
+                f"the engine's queue is full ({self._max_queue} requests, engine.max_queue): try again later",
+                retry_after_ms=self._retry_after_ms(),
+            )
+        work.arrival = next(self._arrivals)
+        work.tokens = list(work.request.prompt)
+        self._works.append(work)
+
+    def overdue(self, now: float) -> list[tuple[Work, Finish]]:
+        """Requests that nobody waits for any more, and how they end."""
+        ended: list[tuple[Work, Finish]] = []
+        for work in self._works:
+            if work.cancelled:
+                ended.append((work, "cancelled"))
+            elif work.request.deadline is not None and now > work.request.deadline:
+                ended.append((work, "late"))
+        return ended
+
+    def plan(self) -> list[Share]:
+        """The rows of the next pass, at most `max_rows`; none when there is nothing to do."""
+        self._passes += 1
+        self._admit()
+        shares = list(self._choose())
+        for share in shares:
+            share.work.last_pass = self._passes
+        return shares
+
+    def remove(self, work: Work) -> None:
+        """Take a request out; its sequence stays in the KV cache, idle."""
+        self._works.remove(work)
+        if work.cached:
+            self._kv.release(work.request.sequence_id)
+            work.cached = None
+            self._mean_ms += 0.1 * ((time.monotonic() - work.submitted) * 1e3 - self._mean_ms)
+
+    def _retry_after_ms(self) -> int:
+        """About when the queue has moved on by one batch."""
+        batches = 1 + len(self._works) // self._max_rows
+        return int(max(50, self._mean_ms * batches / 2))
+
+    def _admit(self) -> None:
+        """Give KV room to waiting requests, best first, until one finds none."""
+        for work in sorted(self._works, key=lambda work: (-work.request.priority, work.arrival)):
+            if work.cached is None and not self._kv.in_use(work.request.sequence_id):
+                while not self._take_in(work):
+                    if not self._make_way(work):
+                        return
+
+    def _take_in(self, work: Work) -> bool:
+        work.cached = self._kv.admit(work.request.sequence_id, work.adapter_hash, work.tokens, work.room)
+        if work.cached is None:
+            return False
+        if work.admitted_at is None:
+            work.admitted_at = time.monotonic()
+            work.cached_tokens = len(work.cached.tokens)
+        return True
+
+    def _make_way(self, work: Work) -> bool:
+        """Send the lowest running request below `work`'s priority back to the queue, if there is one."""
+        below = [
+            other for other in self._works if other.cached and other.request.priority < work.request.priority
+        ]
+        if not below:
+            return False
+        victim = min(below, key=lambda other: (other.request.priority, -other.arrival))
+        self._kv.release(victim.request.sequence_id)
+        victim.cached = None
+        return True
+
+    def _choose(self) -> Iterator[Share]:
+        budget, rows = self._max_prefill, 0
+        adapters: set[str] = set()
+        for work in sorted((work for work in self._works if work.cached), key=_urgency):
+            new = 1 if work.pending == 1 else min(work.pending, budget)
+            fits = work.adapter_hash in adapters | {None} or len(adapters) < self._adapter_slots
+            if rows < self._max_rows and new and fits:
+                budget -= new if work.pending > 1 else 0
+                rows += 1
+                adapters |= {work.adapter_hash} - {None}
+                yield Share(work, new, completes=new == work.pending)
+
+
+def _urgency(work: Work) -> tuple[int, bool, int]:
+    decodes = work.pending == 1
+    return -work.request.priority, not decodes, work.last_pass if decodes else work.arrival
