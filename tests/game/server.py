@@ -123,7 +123,7 @@ class LuantiServer:
         return self.log_path.read_text(encoding="utf-8", errors="replace")
 
     def wait_for(self, pattern: str, timeout: float = 30) -> re.Match[str]:
-        """Wait until the log matches; the match. Raises TimeoutError or ChildProcessError with the log's end."""
+        """Wait until the log matches; the match. Raises with the log's end otherwise."""
         deadline = time.monotonic() + timeout
         while True:
             ended = self.process is not None and self.process.poll() is not None

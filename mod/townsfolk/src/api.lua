@@ -1,0 +1,30 @@
+-- ADAPTER: the public table `townsfolk`, all that other mods may use (API.md).
+local tf = ...
+
+return {
+	version = tf.version,
+
+	register_action = tf.actions.register,
+	unregister_action = tf.actions.unregister,
+	allow_actions = tf.execute.allow,
+	perform = tf.execute.submit,
+	stop = tf.execute.stop,
+	register_on_outcome = tf.execute.on_outcome,
+
+	spawn = tf.villagers.spawn,
+	remove = tf.villagers.remove,
+	get_villager = tf.villagers.by_name,
+	get_villagers = tf.villagers.all,
+	get_known_villagers = tf.villagers.known,
+	set_persona = tf.villagers.set_persona,
+	set_home = tf.villagers.set_home,
+	freeze = tf.villagers.freeze,
+
+	get_pos = tf.body.pos,
+	face = tf.body.face,
+	walk_to = tf.walk.to,
+	stop_walking = tf.walk.stop,
+	get_target_pos = tf.targets.pos,
+	walk_near = tf.tasks.near,
+	walk_near_node = tf.tasks.at_node,
+}

@@ -1,0 +1,53 @@
+-- PURE: who may act on a node or an item that several villagers want. A claim is held until its
+-- holder releases it or its time is over; among those who ask in one step the order decides.
+
+local claims = {}
+claims.__index = claims
+
+-- `lifetime`: seconds after which a forgotten claim is void.
+function claims.new(lifetime)
+	return setmetatable({lifetime = lifetime, held = {}}, claims)
+end
+
+-- Sorts requests with `snapshot_time` and `villager_id`: who saw it first, then the lower id.
+function claims.sort(requests)
+	table.sort(requests, function(a, b)
+		if a.snapshot_time ~= b.snapshot_time then
+			return a.snapshot_time < b.snapshot_time
+		elseif a.villager_id ~= b.villager_id then
+			return a.villager_id < b.villager_id
+		end
+		return a.number < b.number
+	end)
+end
+
+-- The villager that holds `key` at time `now`, or nil.
+function claims:holder(key, now)
+	local claim = self.held[key]
+	if claim and now - claim.at < self.lifetime then
+		return claim.villager_id
+	end
+	self.held[key] = nil
+	return nil
+end
+
+-- True where `key` (any value but nil) is now `villager_id`'s.
+function claims:take(key, villager_id, now)
+	local holder = self:holder(key, now)
+	if holder and holder ~= villager_id then
+		return false
+	end
+	self.held[key] = {villager_id = villager_id, at = now}
+	return true
+end
+
+-- Gives back all that `villager_id` holds.
+function claims:release(villager_id)
+	for key, claim in pairs(self.held) do
+		if claim.villager_id == villager_id then
+			self.held[key] = nil
+		end
+	end
+end
+
+return claims

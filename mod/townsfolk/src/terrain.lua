@@ -1,0 +1,83 @@
+-- ADAPTER: what a node means to somebody who walks (the classes of pathfind.lua), and doors.
+
+local terrain = {}
+
+local has_doors = core.global_exists("doors") and doors.get ~= nil
+local DOOR_TOP = "doors:hidden"
+local class_of = {} -- node name -> class, as far as the name alone decides
+
+local function group(def, name)
+	return (def.groups and def.groups[name] or 0) > 0
+end
+
+local function is_danger(def)
+	return (def.damage_per_second or 0) > 0 or group(def, "lava") or group(def, "fire")
+end
+
+local function classify(name)
+	local def = core.registered_nodes[name]
+	if not def or name == "ignore" then
+		return "unknown"
+	elseif is_danger(def) then
+		return "danger"
+	elseif def.liquidtype and def.liquidtype ~= "none" then
+		return "water"
+	elseif not def.walkable then
+		return "open"
+	elseif group(def, "fence") or group(def, "wall") then
+		return "wall"
+	end
+	return "solid"
+end
+
+local function by_name(name)
+	local class = class_of[name]
+	if not class then
+		class = classify(name)
+		class_of[name] = class
+	end
+	return class
+end
+
+-- A door with an owner is not a villager's to open.
+local function is_free_door(pos)
+	local meta = core.get_meta(pos)
+	return meta:get_string("owner") == "" and meta:get_string("doors_owner") == ""
+end
+
+local function is_door(name)
+	return has_doors and doors.registered_doors[name] ~= nil
+end
+
+local function door_class(pos)
+	return is_free_door(pos) and "door" or "wall"
+end
+
+-- The class of the node at x, y, z.
+function terrain.class(x, y, z)
+	local pos = {x = x, y = y, z = z}
+	local name = core.get_node(pos).name
+	if is_door(name) then
+		return door_class(pos)
+	elseif name == DOOR_TOP then
+		pos.y = y - 1
+		return is_door(core.get_node(pos).name) and door_class(pos) or "wall"
+	end
+	return by_name(name)
+end
+
+-- The closed door at `pos` is opened; true where there was one that a villager may open.
+function terrain.open_door(pos)
+	if not is_door(core.get_node(pos).name) or not is_free_door(pos) then
+		return false
+	end
+	return doors.get(pos):open() ~= false
+end
+
+function terrain.close_door(pos)
+	if is_door(core.get_node(pos).name) then
+		doors.get(pos):close()
+	end
+end
+
+return terrain
