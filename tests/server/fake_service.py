@@ -130,7 +130,7 @@ class FakeService:
     async def load_adapter(self, request: LoadAdapter) -> AdapterVersion:
         self._take(request)
         if not PurePosixPath(request.path).is_relative_to("/adapters"):
-            raise AdapterError(f"{ascii(request.path)} is outside /adapters: move it there")
+            raise AdapterError(f"{request.path!a} is outside /adapters: move it there")
         version = AdapterVersion(
             name=request.name, content_hash="0" * 64, rank=8, size_bytes=2**33, resident=True
         )

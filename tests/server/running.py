@@ -27,7 +27,7 @@ class Target:
 @contextmanager
 def running(service: Service, **settings: Any) -> Iterator[Target]:
     """Serve until the block ends. `settings` replace those of free ports."""
-    sections = {"http": {"port": 0}, "grpc": {"port": 0}}
+    sections: dict[str, Any] = {"http": {"port": 0}, "grpc": {"port": 0}}
     for name, value in settings.items():
         sections[name] = {**sections[name], **value} if name in sections else value
     with _served(service, Settings(**sections)) as ports:
@@ -37,11 +37,12 @@ def running(service: Service, **settings: Any) -> Iterator[Target]:
 @contextmanager
 def _served(service: Service, settings: Settings) -> Iterator[Ports]:
     bound: list[Ports] = []
-    up, loops = threading.Event(), []
+    up = threading.Event()
+    stops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     async def main() -> None:
         stop = asyncio.Event()
-        loops.append((asyncio.get_running_loop(), stop))
+        stops.append((asyncio.get_running_loop(), stop))
 
         def on_bound(ports: Ports) -> None:
             bound.append(ports)
@@ -58,7 +59,7 @@ def _served(service: Service, settings: Settings) -> Iterator[Ports]:
         assert up.wait(20), "the servers did not start"
         yield bound[0]
     finally:
-        loop, stop = loops[0]
+        loop, stop = stops[0]
         loop.call_soon_threadsafe(stop.set)
         thread.join(20)
         assert not thread.is_alive(), "the servers did not stop"

@@ -139,6 +139,7 @@ def _calls(service: Service) -> APIRouter:
         summary="One turn, piece by piece",
         description="Server-sent events: each `data` is an InferChunk; an `error` event has an ErrorReply.",
         response_class=EventStream,
+        status_code=200,
         responses=_errors(*_BODY, 404, 504),
     )
     async def infer_stream(request: InferRequest) -> EventStream:
