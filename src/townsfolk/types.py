@@ -245,6 +245,15 @@ class Sampling(Message):
     repetition_penalty: float = Field(default=1.1, ge=1, le=2)
 
 
+class Unasked(Message):
+    """Actions a persona takes of itself, by occasion: few for the base model, all for one that was tuned."""
+
+    spoken_to: tuple[Name, ...] = Field(min_length=1, max_length=128)
+    gift: tuple[Name, ...] = Field(min_length=1, max_length=128)
+    punched: tuple[Name, ...] = Field(min_length=1, max_length=128)
+    tick: tuple[Name, ...] = Field(min_length=1, max_length=128)
+
+
 class Persona(Message):
     """`persona.yaml`: who a villager is, before any adapter. `{name}` stands for the villager's own name."""
 
@@ -255,14 +264,15 @@ class Persona(Message):
     knowledge: tuple[Knowledge, ...] = Field(default=(), max_length=128)
     actions: tuple[Name, ...] = Field(min_length=1, max_length=128)
     """What it may ever do."""
-    unasked: tuple[Name, ...] = Field(min_length=1, max_length=128)
-    """What it may do without a player asking for it in so many words; a part of `actions`."""
+    unasked: Unasked
+    """What it may do without a player asking for it in so many words."""
     examples: tuple[Example, ...] = Field(default=(), max_length=12)
     sampling: Sampling = Sampling()
 
     @model_validator(mode="after")
     def _unasked_is_allowed(self) -> "Persona":
-        extra = sorted(set(self.unasked) - set(self.actions))
+        unasked = {name for names in self.unasked.model_dump().values() for name in names}
+        extra = sorted(unasked - set(self.actions))
         if extra:
             raise ValueError(f"unasked names {', '.join(extra)}, which actions does not allow: add them there")
         return self

@@ -144,7 +144,9 @@ class Engine:
             Busy: the queue is full.
             ModelError: the engine is closed.
         """
-        self._check(request.prompt, request.max_tokens)
+        self._check(request.prompt)
+        if request.max_tokens < 1:
+            raise InvalidRequest(f"max_tokens is {request.max_tokens}: must be 1 or more")
         with self._changed:
             if self._closing or not self._thread.is_alive():
                 raise ModelError("the engine is closed: start the service again")
@@ -178,7 +180,7 @@ class Engine:
             AdapterError, InvalidRequest: as `submit`.
             ModelError: the pass failed, or the KV cache is in use up to the last slot.
         """
-        self._check(tokens, 0)
+        self._check(tokens)
         with self._running, self._changed:
             return self._core.score(tokens, self._adapter(adapter))
 
@@ -228,6 +230,11 @@ class Engine:
                 evictions=self._core.kv.evictions,
                 **asdict(self._core.totals),
             )
+
+    @property
+    def alive(self) -> bool:
+        """Whether requests are taken."""
+        return self._thread.is_alive() and not self._closing
 
     def close(self) -> None:
         """Cancel what is under way and stop the thread."""
@@ -290,14 +297,12 @@ class Engine:
         finally:
             handle.cancel()
 
-    def _check(self, prompt: Sequence[int], max_tokens: int) -> None:
+    def _check(self, prompt: Sequence[int]) -> None:
         if not 0 < len(prompt) < self._max_context:
             raise InvalidRequest(
                 f"prompt of {len(prompt)} tokens: must be 1 to {self._max_context - 1}; shorten it, or raise "
                 "engine.max_context"
             )
-        if max_tokens < 0:
-            raise InvalidRequest(f"max_tokens is {max_tokens}: must be 1 or more")
         if min(prompt) < 0 or max(prompt) >= self.model.vocab:
             raise InvalidRequest(f"prompt has ids outside 0 to {self.model.vocab - 1}: use engine.tokenizer")
 

@@ -22,6 +22,7 @@ class ModelTokenizer:
         vocab_size: number of ids.
         eos_id: the token that ends a text.
         special: control tokens, name -> id.
+        chat_template: the file's own, as text; nothing here reads it.
     """
 
     def __init__(self, metadata: dict[str, Any]) -> None:
@@ -34,6 +35,7 @@ class ModelTokenizer:
         self.vocab_size = len(tokens)
         self.eos_id = int(metadata["tokenizer.ggml.eos_token_id"])
         self.special = {token: index for index, token in enumerate(tokens) if types[index] == CONTROL}
+        self.chat_template = str(metadata.get("tokenizer.chat_template", ""))
         self._bytes = _token_bytes(tokens, set(self.special.values()))
         self._bpe = _build(tokens, metadata["tokenizer.ggml.merges"], metadata.get("tokenizer.ggml.pre"))
 
@@ -55,7 +57,7 @@ class ModelTokenizer:
         return Detokenizer(self)
 
     def to_json(self) -> str:
-        """The `tokenizer.json` of this vocabulary, control tokens included, as llguidance's LLTokenizer wants it."""
+        """The `tokenizer.json` of this vocabulary, control tokens included, for llguidance's LLTokenizer."""
         whole = Tokenizer.from_str(self._bpe.to_str())
         whole.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in self.special])
         text: str = whole.to_str()

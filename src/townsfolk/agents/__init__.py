@@ -1,0 +1,21 @@
+"""3 ONE TURN: what a villager knows, what it may do now, and the prompt made from both."""
+
+from townsfolk.agents.hints import RequestMatcher, facts
+from townsfolk.agents.occasion import Occasion, occasion_in
+from townsfolk.agents.offers import offers_for
+from townsfolk.agents.prompt import PromptBuilder
+from townsfolk.agents.session import Session, View, Window
+from townsfolk.agents.template import ChatTemplate
+
+__all__ = [
+    "ChatTemplate",
+    "Occasion",
+    "PromptBuilder",
+    "RequestMatcher",
+    "Session",
+    "View",
+    "Window",
+    "facts",
+    "occasion_in",
+    "offers_for",
+]

@@ -1,0 +1,106 @@
+"""Session and occasion -> messages -> token ids within the budget.
+
+The prompt only ever grows at its end, so that the KV cache serves again for all that came before; when
+it is full, the older half of the windows goes at once and the rest is prefilled anew.
+"""
+
+from collections.abc import Callable, Sequence
+
+from townsfolk.agents.hints import call
+from townsfolk.agents.occasion import Occasion
+from townsfolk.agents.session import Session, View, Window
+from townsfolk.agents.template import ChatTemplate
+from townsfolk.types import EventKind, Memory, Persona, Thing
+
+Messages = list[tuple[str, str]]
+MAX_NEAR = 5
+SHOWN_PLAYER = "Sam"
+
+
+class PromptBuilder:
+    """Prompts for one base model.
+
+    Attributes:
+        max_tokens: what a prompt may have, the reply not counted.
+    """
+
+    def __init__(self, template: ChatTemplate, max_tokens: int, defuse: Callable[[str], str]) -> None:
+        self._template, self.max_tokens, self._defuse = template, max_tokens, defuse
+
+    def build(self, session: Session, persona: Persona, window_text: str) -> list[int]:
+        """Ids of the whole prompt that ends with `window_text`, at most `max_tokens` of them."""
+        prompt = self._encode(session, persona, window_text)
+        while len(prompt) > self.max_tokens and session.first_window < len(session.windows):
+            session.first_window += max(1, (len(session.windows) - session.first_window) // 2)
+            prompt = self._encode(session, persona, window_text)
+        return prompt[-self.max_tokens :]
+
+    def encode_messages(self, messages: Messages) -> list[int]:
+        """Ids of `messages` as they are, cut to the last `max_tokens`."""
+        return self._template.encode(messages)[-self.max_tokens :]
+
+    def window_text(self, session: Session, view: View, occasion: Occasion, hints: Sequence[str]) -> str:
+        """This turn's context window: the state, what is remembered, what happened, the hints.
+
+        Names, titles and words of players are untrusted: no line of theirs becomes two, none holds a tag.
+        """
+        lines = [_state(view), _remembered(session.memories.get(occasion.player)), self._happened(occasion)]
+        lines.append(f"({'; '.join(hints)})" if hints else "")
+        return "\n".join(one_line(self._defuse(line)) for line in lines if line)
+
+    def _encode(self, session: Session, persona: Persona, window_text: str) -> list[int]:
+        kept = list(session.windows)[session.first_window :]
+        return self._template.encode(
+            [*opening(persona, session.name), *_exchanges(kept), ("user", window_text)]
+        )
+
+    def _happened(self, occasion: Occasion) -> str:
+        if occasion.kind is EventKind.SPOKEN_TO:
+            return f"{occasion.player}: {occasion.text}"
+        if occasion.kind is EventKind.GIFT:
+            return f"{occasion.player} gives you a present."
+        if occasion.kind is EventKind.PUNCHED:
+            return f"{occasion.player or 'Something'} hits you!"
+        return "What do you do?"
+
+
+def opening(persona: Persona, name: str) -> Messages:
+    """System message and example exchanges: the same for every turn of a villager."""
+    traits = ", ".join(persona.traits)
+    system = (
+        f"You are {name}, {persona.title} in a village of a block world. You are {traits}. "
+        f"{persona.speech} Answer in one short sentence."
+    )
+    filled = {"player": SHOWN_PLAYER, "name": name}
+    messages = [("system", system)]
+    for example in persona.examples:
+        hints = "; ".join(hint.format(**filled) for hint in example.hints)
+        asked = f"{SHOWN_PLAYER}: {example.player.format(**filled)}" + (f"\n({hints})" if hints else "")
+        messages += [("user", asked), ("assistant", example.reply.format(**filled))]
+    return messages
+
+
+def one_line(text: str) -> str:
+    """`text` without line breaks and control characters, so that it can't pose as another line."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _exchanges(windows: Sequence[Window]) -> Messages:
+    return [message for it in windows for message in (("user", it.text), ("assistant", it.reply))]
+
+
+def _state(view: View) -> str:
+    near = [_thing(thing) for thing in view.around.things if thing.kind != "item"]
+    near += [f"{call(node.name, node.title)}" for node in view.around.nodes]
+    time = "day" if 0.2 < view.time_of_day < 0.8 else "night"
+    return f"It is {time}. Near: {', '.join(near[:MAX_NEAR])}." if near else f"It is {time}."
+
+
+def _thing(thing: Thing) -> str:
+    held = f" with {call(thing.held)}" if thing.held else ""
+    return f"{call(thing.name, thing.title)}{held}{' (hostile)' if thing.hostile else ''}"
+
+
+def _remembered(memory: Memory | None) -> str:
+    kept = [fact for fact in memory.facts if not fact.startswith("said")] if memory else []
+    return f"{memory.player} {' and '.join(kept[-2:])}." if memory and kept else ""

@@ -1,0 +1,109 @@
+"""What one villager has seen, said and kept in mind, from one observation to the next."""
+
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from townsfolk.errors import InvalidRequest
+from townsfolk.types import Event, EventKind, Memory, Observation, SelfState, Surroundings
+
+MAX_FACTS = 8
+
+
+@dataclass(frozen=True)
+class View:
+    """The world as a villager last saw it, made whole again from observations that carry changes only."""
+
+    snapshot_time: float
+    time_of_day: float
+    me: SelfState
+    around: Surroundings
+
+
+@dataclass(frozen=True)
+class Window:
+    """One turn in the prompt: what the villager was told, and what it answered."""
+
+    text: str
+    reply: str
+
+
+class Session:
+    """One villager of one game.
+
+    Attributes:
+        windows: the last turns, oldest first; a ring buffer.
+        first_window: how many of `windows` the prompt leaves out; moved on by PromptBuilder alone.
+        memories: player -> what is remembered of them.
+    """
+
+    def __init__(self, game_id: str, villager_id: str, size: int) -> None:
+        self.game_id, self.villager_id = game_id, villager_id
+        self.name = self.persona = ""
+        self.view: View | None = None
+        self.windows: deque[Window] = deque(maxlen=size)
+        self.first_window = 0
+        self.memories: dict[str, Memory] = {}
+
+    @property
+    def key(self) -> str:
+        """Unique over all games; what the KV cache and the policy know the villager by."""
+        return f"{self.game_id}/{self.villager_id}"
+
+    def restore(self, windows: Iterable[Window], memories: Iterable[Memory]) -> None:
+        """Take back what an earlier run of the service stored."""
+        self.windows.extend(windows)
+        self.memories = {memory.player: memory for memory in memories}
+
+    def observe(self, observation: Observation) -> View:
+        """Merge what changed into the view.
+
+        Raises:
+            InvalidRequest: the first observation of a session leaves `me` or `around` out.
+        """
+        me = observation.me or (self.view.me if self.view else None)
+        around = observation.around or (self.view.around if self.view else None)
+        if me is None or around is None:
+            raise InvalidRequest(
+                f"villager {self.villager_id!r} is new to the service: send `me` and `around` whole first"
+            )
+        self.name, self.persona = observation.name, observation.persona
+        self.view = View(observation.snapshot_time, observation.time_of_day, me, around)
+        return self.view
+
+    def remember(self, events: Iterable[Event]) -> list[Memory]:
+        """Keep in mind what players did; gives the memories that changed."""
+        changed = {}
+        for event in events:
+            fact = _fact(event)
+            if event.who and (fact or event.kind is EventKind.JOINED):
+                changed[event.who] = self.memories[event.who] = self._grown(event, fact)
+        return list(changed.values())
+
+    def add_window(self, window: Window) -> None:
+        """Append a turn; the oldest falls out of a full ring."""
+        if len(self.windows) == self.windows.maxlen:
+            self.first_window = max(0, self.first_window - 1)
+        self.windows.append(window)
+
+    def _grown(self, event: Event, fact: str) -> Memory:
+        old = self.memories.get(event.who) or Memory(
+            game_id=self.game_id, villager_id=self.villager_id, player=event.who
+        )
+        facts = [known for known in old.facts if known != fact] + ([fact] if fact else [])
+        met = old.met_count + (event.kind is EventKind.JOINED or old.met_count == 0)
+        return old.model_copy(
+            update={"facts": tuple(facts[-MAX_FACTS:]), "met_count": met, "last_seen": time.time()}
+        )
+
+
+def _fact(event: Event) -> str:
+    """What is worth remembering of an event, as the prompt will say it of the player."""
+    if event.kind is EventKind.GIFT:
+        return f"gave you {event.name}"
+    if event.kind is EventKind.PUNCHED:
+        return "hit you"
+    if event.kind is EventKind.SPOKEN_TO and event.text:
+        return f'said "{event.text[:80]}"'
+    return ""

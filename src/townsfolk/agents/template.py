@@ -1,0 +1,71 @@
+"""Messages -> token ids, by the model's own chat template.
+
+The template's text becomes control tokens; what stands in the messages never does. Both are kept apart
+until they are tokens, so that nothing that a player writes can open or close a message.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from typing import Protocol
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from townsfolk.errors import ModelError
+
+
+class Tokenizer(Protocol):
+    """What is needed of the engine's tokenizer."""
+
+    @property
+    def special(self) -> dict[str, int]:
+        """Control tokens by name."""
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of `text`, all of it plain."""
+
+
+class ChatTemplate:
+    """A Jinja chat template, as GGUF files carry it.
+
+    Attributes:
+        content_hash: sha256 of the template's text, hexadecimal; adapters are trained for one template.
+    """
+
+    def __init__(self, source: str, tokenizer: Tokenizer) -> None:
+        """Raises ModelError where the template can't be compiled."""
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+        try:
+            self._template = environment.from_string(source)
+        except jinja2.TemplateError as error:
+            raise ModelError(f"the model's chat template can't be compiled: {error}") from error
+        self._tokenizer = tokenizer
+        self._special = sorted(tokenizer.special, key=len, reverse=True)
+        self.content_hash = hashlib.sha256(source.encode()).hexdigest()
+
+    def encode(self, messages: Sequence[tuple[str, str]]) -> list[int]:
+        """Ids of (role, content) `messages` with the opening of the assistant's next one.
+
+        A system message must come first: templates put one of their own in its place otherwise.
+        """
+        marker = secrets.token_hex(8)
+        slots = [{"role": role, "content": f"{marker}{n:04}"} for n, (role, _) in enumerate(messages)]
+        frame = self._template.render(messages=slots, add_generation_prompt=True)
+        ids = []
+        for n, piece in enumerate(frame.split(marker)):
+            if n:
+                ids += self._tokenizer.encode(messages[int(piece[:4])][1])
+            ids += self._encode_frame(piece[4:] if n else piece)
+        return ids
+
+    def _encode_frame(self, text: str) -> list[int]:
+        """Ids of the template's own text, control tokens recognised."""
+        if not text:
+            return []
+        for name in self._special:
+            before, found, after = text.partition(name)
+            if found:
+                middle = [self._tokenizer.special[name]]
+                return self._encode_frame(before) + middle + self._encode_frame(after)
+        return self._tokenizer.encode(text)

@@ -1,0 +1,84 @@
+"""A grammar at work on one reply: which tokens may come next, which must.
+
+Grammars are compiled by llguidance, over the model's own vocabulary.
+"""
+
+from collections import OrderedDict
+
+import llguidance
+import llguidance.numpy
+import numpy as np
+from numpy.typing import NDArray
+
+from townsfolk.errors import InvalidRequest
+from townsfolk.interpreter.grammar import CLOSE, SLICES
+
+_CACHE = 256
+
+
+class GrammarCompiler:
+    """Makes constraints; keeps the compiled grammars used last, since villagers often see the same things."""
+
+    def __init__(self, tokenizer_json: str, vocab_size: int, eos_id: int) -> None:
+        self._tokenizer = llguidance.LLTokenizer(
+            tokenizer_json, n_vocab=vocab_size, eos_token=eos_id, slices=SLICES
+        )
+        self._matchers: OrderedDict[str, llguidance.LLMatcher] = OrderedDict()
+
+    def constraint(self, grammar: str, sharp: bool = True) -> "GrammarConstraint":
+        """A fresh constraint for one reply.
+
+        Args:
+            sharp: decide on the action by the highest logit, whatever temperature speech is drawn at.
+
+        Raises:
+            InvalidRequest: the grammar does not compile; the text of the fault is the compiler's.
+        """
+        matcher = self._matchers.pop(grammar, None)
+        if matcher is None:
+            matcher = llguidance.LLMatcher(self._tokenizer, llguidance.LLMatcher.grammar_from_lark(grammar))
+            if matcher.is_error():
+                raise InvalidRequest(f"grammar can't be compiled: {matcher.get_error()}")
+        self._matchers[grammar] = matcher
+        if len(self._matchers) > _CACHE:
+            self._matchers.popitem(last=False)
+        return GrammarConstraint(matcher.deep_copy(), self._tokenizer, sharp)
+
+
+class GrammarConstraint:
+    """The engine's view of a grammar: a mask of allowed tokens, and the tokens that are forced."""
+
+    def __init__(self, matcher: llguidance.LLMatcher, tokenizer: llguidance.LLTokenizer, sharp: bool) -> None:
+        self._matcher = matcher
+        self._sharp = sharp
+        self._mask = llguidance.numpy.allocate_token_bitmask(1, tokenizer.vocab_size)
+        self._tokenizer = tokenizer
+        self._tag = b""
+
+    def mask(self) -> NDArray[np.int32]:
+        """int32 [ceil(vocab / 32)]: bit t set where token t may come next."""
+        llguidance.numpy.fill_next_token_bitmask(self._matcher, self._mask, 0)
+        row: NDArray[np.int32] = self._mask[0]
+        return row
+
+    def advance(self, token: int) -> None:
+        """Take `token`, which the mask allowed."""
+        self._matcher.consume_token(token)
+        if self.sharp:
+            self._tag += self._tokenizer.decode_bytes([token])
+
+    def forced(self) -> list[int]:
+        """Tokens that the grammar leaves no choice about, up to the next choice; they are not yet taken."""
+        tokens: list[int] = self._matcher.compute_ff_tokens()
+        return tokens
+
+    @property
+    def sharp(self) -> bool:
+        """The next token belongs to the tag: take the likeliest, whatever temperature speech is drawn at."""
+        return self._sharp and CLOSE.encode() not in self._tag
+
+    @property
+    def done(self) -> bool:
+        """Nothing may follow."""
+        stopped: bool = self._matcher.is_stopped()
+        return stopped

@@ -1,0 +1,54 @@
+"""One connected game: its registry, its villagers' sessions, and the decisions that wait for it."""
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+
+from townsfolk.agents import Occasion, RequestMatcher, Session
+from townsfolk.types import ActionSpec, Decision, Game, Observation, Refused, StepReply
+
+MAX_DECISIONS = 64
+MAX_READY = 1_024
+
+
+class GameState:
+    """What the service knows of a game, from its greeting until it greets again.
+
+    Attributes:
+        sessions: villager id -> session.
+        turns: villager id -> the turn under way.
+        next_up: villager id -> the occasion that came meanwhile; only the latest is kept.
+    """
+
+    def __init__(self, game: Game) -> None:
+        self.game = game
+        self.specs: dict[str, ActionSpec] = {spec.name: spec for spec in game.actions}
+        self.matcher = RequestMatcher(game.actions)
+        self.sessions: dict[str, Session] = {}
+        self.turns: dict[str, asyncio.Task[None]] = {}
+        self.next_up: dict[str, tuple[Observation, Occasion]] = {}
+        self._ready: deque[Decision | Refused] = deque(maxlen=MAX_READY)
+        self._news = asyncio.Event()
+
+    def put(self, item: Decision | Refused) -> None:
+        """Queue a decision for the game's next step; wakes a step that waits."""
+        self._ready.append(item)
+        self._news.set()
+
+    async def take(self, max_wait_s: float) -> StepReply:
+        """What is ready, waiting for it while turns are under way, at most `max_wait_s`."""
+        if not self._ready and self.turns and max_wait_s > 0:
+            self._news.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), max_wait_s)
+        items = [self._ready.popleft() for _ in range(min(len(self._ready), MAX_DECISIONS))]
+        return StepReply(
+            decisions=tuple(item for item in items if isinstance(item, Decision)),
+            refused=tuple(item for item in items if isinstance(item, Refused)),
+            pending=len(self.turns) + len(self._ready),
+        )
+
+    def stop(self) -> None:
+        """Drop all turns under way: the game has gone or greets anew."""
+        for task in self.turns.values():
+            task.cancel()

@@ -1,0 +1,115 @@
+"""The stages, built from the settings and handed round as one object."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry
+
+from townsfolk.agents import ChatTemplate, PromptBuilder
+from townsfolk.config import Settings
+from townsfolk.engine import Engine
+from townsfolk.errors import ModelError, StoreError
+from townsfolk.feedback.behaviour_log import BehaviourLog
+from townsfolk.feedback.store import Store
+from townsfolk.interpreter import GrammarCompiler, defuse
+from townsfolk.personas import PersonaLibrary
+from townsfolk.policy.check import Policy
+from townsfolk.policy.rules import load_rules
+from townsfolk.serving.adapters import AdapterShelf
+from townsfolk.serving.metrics import Metrics
+from townsfolk.serving.turns import Generator, TurnRunner
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass
+class Rooms:
+    """Everything a village needs. `open` builds it, `close` ends it in the right order."""
+
+    settings: Settings
+    library: PersonaLibrary
+    engine: Engine
+    store: Store
+    behaviour_log: BehaviourLog
+    policy: Policy
+    shelf: AdapterShelf
+    prompts: PromptBuilder
+    generator: Generator
+    turns: TurnRunner
+    metrics: Metrics
+    registry: CollectorRegistry
+    _aside: set["asyncio.Future[None]"] = field(default_factory=set)
+
+    @classmethod
+    def open(cls, settings: Settings) -> "Rooms":
+        """Read personas, rules and model; open the store.
+
+        Raises:
+            ConfigError, ModelError, StoreError: what can't be used, and the remedy.
+        """
+        library = PersonaLibrary.read(settings.personas_dirs)
+        library.get(settings.default_persona)
+        for name, reason in library.faults.items():
+            log.warning("persona %s is left out: %s", name, reason)
+        policy = Policy(settings.policy, load_rules())
+        behaviour_log = BehaviourLog(settings.store.behaviour_log)
+        store = Store.open(settings.store)
+        engine = Engine.open(settings.engine)
+        shelf = AdapterShelf(engine, library, settings.adapters_dirs, store)
+        shelf.load_all()
+        prompts = _prompts(engine, settings)
+        tokenizer = engine.tokenizer
+        compiler = GrammarCompiler(tokenizer.to_json(), tokenizer.vocab_size, tokenizer.eos_id)
+        generator = Generator(engine, compiler, settings.agents)
+        turns = TurnRunner(generator, prompts, policy, shelf, settings.agents)
+        registry = CollectorRegistry()
+        metrics = Metrics(registry, engine, store)
+        return cls(
+            settings,
+            library,
+            engine,
+            store,
+            behaviour_log,
+            policy,
+            shelf,
+            prompts,
+            generator,
+            turns,
+            metrics,
+            registry,
+        )
+
+    def readiness(self) -> tuple[bool, str]:
+        """Whether turns can be served; a database that is away does not stop them."""
+        alive = self.engine.alive
+        return alive, "" if alive else "the engine has stopped: restart the service"
+
+    def run_aside(self, call: Callable[[T], None], argument: T) -> None:
+        """Run a blocking call of the store off the loop; what fails is told in the log."""
+        task = asyncio.ensure_future(asyncio.to_thread(call, argument))
+        self._aside.add(task)
+        task.add_done_callback(self._done_aside)
+
+    def close(self) -> None:
+        """Stop decoding, then flush what was recorded."""
+        self.engine.close()
+        self.store.close()
+        self.behaviour_log.close()
+
+    def _done_aside(self, task: "asyncio.Future[None]") -> None:
+        self._aside.discard(task)
+        if not task.cancelled() and isinstance(error := task.exception(), StoreError):
+            log.error("a flag was not stored: %s", error)
+
+
+def _prompts(engine: Engine, settings: Settings) -> PromptBuilder:
+    source = engine.tokenizer.chat_template
+    if not source:
+        raise ModelError(f"{settings.engine.model} carries no chat template: use an instruction-tuned model")
+    template = ChatTemplate(source, engine.tokenizer)
+    room = min(settings.engine.max_context, engine.model.context) - settings.agents.max_reply_tokens - 1
+    return PromptBuilder(template, room, defuse)

@@ -1,0 +1,273 @@
+"""The service behind the wire: games come in, turns go through the stages, decisions go out."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+
+from townsfolk import __version__
+from townsfolk.agents import Occasion, Session, Window, occasion_in
+from townsfolk.errors import Busy, InvalidRequest, NotConnected, TownsfolkError
+from townsfolk.gateway.service import ChatMessage
+from townsfolk.serving.direct import DirectTurns
+from townsfolk.serving.games import GameState
+from townsfolk.serving.rooms import Rooms
+from townsfolk.types import (
+    AdapterList,
+    AdapterVersion,
+    AuditFlag,
+    CheckRequest,
+    Connected,
+    Game,
+    InferChunk,
+    InferReply,
+    InferRequest,
+    LoadAdapter,
+    LogEntry,
+    Observation,
+    Outcome,
+    Persona,
+    Rating,
+    Refused,
+    StepReply,
+    StepRequest,
+    Turn,
+    UnloadAdapter,
+    Verdict,
+)
+
+log = logging.getLogger(__name__)
+
+MAX_GAMES = 64
+MAX_SESSIONS = 512
+
+
+class Village:
+    """Implements `gateway.service.Service` over the stages in `Rooms`."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._direct = DirectTurns(rooms)
+        self._games: dict[str, GameState] = {}
+
+    # --- games ----------------------------------------------------------------------------------
+
+    async def connect(self, game: Game) -> Connected:
+        """Take a game's greeting. A second one replaces its registry and drops its turns under way."""
+        known = set(self._rooms.library.personas)
+        if old := self._games.pop(game.game_id, None):
+            old.stop()
+        if len(self._games) >= MAX_GAMES:
+            self._games.pop(next(iter(self._games))).stop()
+        self._games[game.game_id] = GameState(game)
+        self._rooms.store.connect(game)
+        return Connected(
+            service_version=__version__,
+            personas=tuple(sorted(known)),
+            unknown_personas=tuple(sorted(set(game.personas) - known)),
+            default_persona=self._rooms.settings.default_persona,
+        )
+
+    async def step(self, request: StepRequest) -> StepReply:
+        """Start turns for what was observed, then give what is ready within `max_wait_ms`."""
+        state = self._games.get(request.game_id)
+        if state is None:
+            raise NotConnected(
+                f"game {request.game_id!r} is not connected, or the service was restarted: connect"
+            )
+        self._take_outcomes(state, request.outcomes)
+        for observation in request.observations:
+            try:
+                await self._observe(state, observation)
+            except InvalidRequest as error:
+                state.put(Refused(villager_id=observation.villager_id, code="invalid", reason=str(error)))
+        return await state.take(request.max_wait_ms / 1000)
+
+    async def _observe(self, state: GameState, observation: Observation) -> None:
+        session = state.sessions.get(observation.villager_id) or await self._open_session(state, observation)
+        session.observe(observation)
+        for memory in session.remember(observation.events):
+            self._rooms.store.remember(memory)
+        occasion = occasion_in(observation.events)
+        if occasion:
+            self._begin(state, session, observation, occasion)
+
+    async def _open_session(self, state: GameState, observation: Observation) -> Session:
+        """A session with what the store kept of the villager from earlier runs."""
+        if len(state.sessions) >= MAX_SESSIONS:
+            raise InvalidRequest(f"a game may have {MAX_SESSIONS} villagers at most: remove some")
+        windows = self._rooms.settings.agents.context_windows
+        session = Session(state.game.game_id, observation.villager_id, windows)
+        where = (session.game_id, session.villager_id)
+        turns = await asyncio.to_thread(self._rooms.store.recent_turns, *where, windows)
+        memories = await asyncio.to_thread(self._rooms.store.memories_of, *where)
+        session.restore([Window(turn.context, turn.reply) for turn in turns if turn.reply], memories)
+        return state.sessions.setdefault(observation.villager_id, session)
+
+    def _begin(
+        self, state: GameState, session: Session, observation: Observation, occasion: Occasion
+    ) -> None:
+        """Start the turn, or keep its occasion until the present turn is over: speech before the rest."""
+        villager, now = session.villager_id, time.monotonic()
+        if self._rooms.policy.is_frozen(session.key, now):
+            state.put(
+                Refused(villager_id=villager, code="frozen", reason="it broke a rule: wait some seconds")
+            )
+        elif villager not in state.turns:
+            turn = self._turn(state, session, observation, occasion)
+            state.turns[villager] = asyncio.create_task(turn)
+        elif occasion.speech or villager not in state.next_up:
+            state.next_up[villager] = (observation, occasion)
+
+    async def _turn(
+        self, state: GameState, session: Session, observation: Observation, occasion: Occasion
+    ) -> None:
+        """Run one turn and clear up after it; its errors go to the game as a refusal, never further."""
+        villager = session.villager_id
+        try:
+            await self._run(state, session, observation, occasion)
+        except Busy as error:
+            refusal = Refused(
+                villager_id=villager, code="busy", reason=str(error), retry_after_ms=error.retry_after_ms
+            )
+            state.put(refusal)
+        except TownsfolkError as error:
+            log.warning("turn of %s failed: %s", session.key, error)
+            state.put(Refused(villager_id=villager, code="invalid", reason=str(error)))
+        finally:
+            del state.turns[villager]
+            if waiting := state.next_up.pop(villager, None):
+                self._begin(state, session, *waiting)
+
+    async def _run(
+        self, state: GameState, session: Session, observation: Observation, occasion: Occasion
+    ) -> None:
+        view = session.view or session.observe(observation)
+        metrics, persona = self._rooms.metrics, self._persona(observation.persona)
+        labels, started = (persona.name, occasion.kind.value), time.monotonic()
+
+        def first_part() -> None:
+            metrics.first_part.labels(*labels).observe(time.monotonic() - started)
+
+        turn = await self._rooms.turns.run(state, session, persona, view, occasion, first_part)
+        metrics.latency.labels(*labels).observe(time.monotonic() - started)
+        if turn.finish == "late":
+            late = Refused(villager_id=session.villager_id, code="late", reason="its deadline passed")
+            state.put(late)
+        self._keep(turn, session)
+
+    def _keep(self, turn: Turn, session: Session) -> None:
+        """Store the turn; freeze and flag where it broke a rule that asks for it."""
+        self._rooms.store.record_turn(turn)
+        self._rooms.behaviour_log.proposed(turn)
+        self._rooms.metrics.turns.labels(turn.finish).inc()
+        for action, verdict in zip(turn.actions, turn.verdicts, strict=True):
+            outcome = "allowed" if verdict.allowed else "refused"
+            self._rooms.metrics.actions.labels(turn.persona, action.name, outcome).inc()
+            if self._rooms.policy.is_violation(verdict):
+                self._freeze(turn, session, verdict)
+
+    def _freeze(self, turn: Turn, session: Session, verdict: Verdict) -> None:
+        self._rooms.policy.freeze(session.key, verdict.reason, time.monotonic())
+        self._rooms.metrics.violations.labels(verdict.rule).inc()
+        flag = AuditFlag(
+            game_id=turn.game_id,
+            villager_id=turn.villager_id,
+            turn_id=turn.turn_id,
+            rule=verdict.rule,
+            reason=verdict.reason,
+            at=time.time(),
+        )
+        self._rooms.run_aside(self._rooms.store.flag, flag)
+
+    def _take_outcomes(self, state: GameState, outcomes: Sequence[Outcome]) -> None:
+        if not outcomes:
+            return
+        self._rooms.store.record_outcomes(state.game.game_id, outcomes)
+        for outcome in outcomes:
+            session = state.sessions.get(outcome.villager_id)
+            persona = session.persona if session else ""
+            verdict = "game_refused" if outcome.verdict == "refused" else outcome.verdict
+            name = outcome.action.partition(" ")[0]
+            known = name if name in state.specs else "unknown"
+            self._rooms.metrics.actions.labels(persona, known, verdict).inc()
+            self._rooms.behaviour_log.told(state.game.game_id, persona, [outcome])
+
+    def _persona(self, name: str) -> Persona:
+        library = self._rooms.library
+        return library.personas.get(name) or library.get(self._rooms.settings.default_persona)
+
+    # --- turns asked for directly ---------------------------------------------------------------
+
+    async def infer(self, request: InferRequest) -> InferReply:
+        """One turn of a persona on a raw context. Raises UnknownName, Busy, DeadlineExceeded."""
+        return await self._direct.infer(request, self._newest_actions())
+
+    def infer_stream(self, request: InferRequest) -> AsyncGenerator[InferChunk, None]:
+        """As `infer`, piece by piece."""
+        return self._direct.infer_stream(request, self._newest_actions())
+
+    def chat(
+        self,
+        persona: str,
+        messages: Sequence[ChatMessage],
+        max_tokens: int,
+        temperature: float | None,
+        deadline: float,
+    ) -> AsyncGenerator[InferChunk, None]:
+        """A persona's answer to a chat."""
+        plain = [(message.role, message.content) for message in messages]
+        return self._direct.chat(persona, plain, max_tokens, temperature, deadline)
+
+    def _newest_actions(self) -> GameState | None:
+        """The game that greeted last: its registry is what a raw context is answered with."""
+        return next(reversed(self._games.values()), None)
+
+    # --- policy, adapters, feedback -------------------------------------------------------------
+
+    async def check(self, request: CheckRequest) -> Verdict:
+        """Judge an action by the registry of the game named, else of the one that greeted last."""
+        persona = self._rooms.library.get(request.persona)
+        state = self._games.get(request.game_id) or self._newest_actions()
+        spec = state.specs.get(request.action.name) if state else None
+        villager = f"{request.game_id}/{request.villager_id}"
+        return self._rooms.policy.check(
+            persona.name, persona.actions, request.action, spec, villager, time.monotonic()
+        )
+
+    async def adapters(self) -> AdapterList:
+        """Adapters that personas are served with, and why others are not."""
+        return self._rooms.shelf.listing()
+
+    async def load_adapter(self, request: LoadAdapter) -> AdapterVersion:
+        """Read, check and put an adapter live. Raises UnknownName, AdapterError."""
+        return await asyncio.to_thread(self._rooms.shelf.load, request.name, Path(request.path))
+
+    async def unload_adapter(self, request: UnloadAdapter) -> None:
+        """Serve a persona by the base model. Raises UnknownName."""
+        self._rooms.shelf.unload(request.name)
+
+    async def rate(self, rating: Rating) -> None:
+        """Store a thumb; returns when it is durable. Raises UnknownName."""
+        await asyncio.to_thread(self._rooms.store.rate, rating)
+        self._rooms.metrics.ratings.labels("up" if rating.value > 0 else "down").inc()
+
+    async def log(self, entry: LogEntry) -> None:
+        """Store an entry; returns when it is durable."""
+        await asyncio.to_thread(self._rooms.store.log, entry)
+
+    def personas(self) -> Sequence[str]:
+        """Names of all personas."""
+        return sorted(self._rooms.library.personas)
+
+    def readiness(self) -> tuple[bool, str]:
+        """Whether turns can be served."""
+        return self._rooms.readiness()
+
+    async def close(self) -> None:
+        """Drop the turns under way."""
+        tasks = [task for state in self._games.values() for task in state.turns.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
