@@ -47,6 +47,7 @@ class Applier:
         self.last_error = ""
 
     def start(self) -> None:
+        self._wake.set()
         self._thread.start()
 
     def wake(self) -> None:
@@ -68,18 +69,21 @@ class Applier:
             StoreError: the database is away; what is not applied stays in the spool.
         """
         try:
-            if not self._connected:
-                self.position = self._connect()
-                self._connected = True
-            while batch := self._spool.read():
-                self._apply([record for record in batch if record.seq > self.position])
-                self._on_applied(batch)
-        except StoreError as error:
+            self._apply_all()
+        except (StoreError, OSError) as error:
             self._connected = False  # whether a broken commit came through is asked for anew
             self.last_error = str(error)
-            raise
-        self._spool.discard(self.position)
+            raise StoreError(self.last_error) from error
         self.last_error = ""
+
+    def _apply_all(self) -> None:
+        if not self._connected:
+            self.position = self._connect()
+            self._connected = True
+        while batch := self._spool.read():
+            self._apply([record for record in batch if record.seq > self.position])
+            self._on_applied(batch)
+        self._spool.discard(self.position)
 
     def _run(self) -> None:
         delay = 0.0
@@ -143,11 +147,8 @@ class Applier:
 
     def _set_aside(self, record: Record, fault: Exception) -> None:
         log.error("record %d is refused and set aside in %s: %s", record.seq, self._rejects, fault)
-        try:
-            with self._rejects.open("a", encoding="ascii") as file:
-                file.write(json.dumps({"reason": str(fault), **record.payload}) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise StoreError(f"{self._rejects} can't be written: {error}") from error
+        with self._rejects.open("a", encoding="ascii") as file:
+            file.write(json.dumps({"reason": str(fault), **record.payload}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         self.rejected += 1

@@ -54,7 +54,12 @@ class Database:
             with self._engine.begin() as connection:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
-        except (CommandError, SQLAlchemyError, OSError) as error:
+        except CommandError as error:
+            raise StoreError(
+                f"database {self.name} has a schema that this version does not know ({error}): "
+                "upgrade townsfolk, or name another store.url"
+            ) from error
+        except (SQLAlchemyError, OSError) as error:
             raise StoreError(f"database {self.name} can't be brought up to date: {_cause(error)}") from error
 
     @contextmanager

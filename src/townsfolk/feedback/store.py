@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from townsfolk.config import StoreSettings
 from townsfolk.errors import StoreError, UnknownName
@@ -69,12 +70,9 @@ class Store:
             StoreError: the spool's folder can't be used, or another process uses it.
         """
         store = cls(Database(settings.url), Spool(settings.spool_dir, settings.spool_max_bytes), settings)
-        try:
+        with suppress(StoreError):
             store._applier.catch_up()
-        except StoreError as error:
-            log.error("rows will be kept in the spool %s: %s", settings.spool_dir, error)
-            store._applier.wake()
-        store._applier.start()
+        store._applier.start()  # tells in the log if that failed, and tries again
         store._intake.start()
         return store
 
@@ -146,10 +144,8 @@ class Store:
         )
         with self._database.transaction() as session:
             turns = list(session.scalars(newest))
-            of_turn: dict[str, list[ActionRow]] = {turn.turn_id: [] for turn in turns}
-            for action in session.scalars(_actions_of(list(of_turn))):
-                of_turn[action.turn_id].append(action)
-            return tuple(rows.read_turn(turn, of_turn[turn.turn_id]) for turn in reversed(turns))
+            actions = _actions_of(session, turns)
+            return tuple(rows.read_turn(turn, actions[turn.turn_id]) for turn in reversed(turns))
 
     def memories_of(self, game_id: str, villager_id: str) -> tuple[Memory, ...]:
         """What a villager remembers, by player.
@@ -240,9 +236,13 @@ class Store:
         )
 
 
-def _actions_of(turn_ids: list[str]) -> Any:
-    recorded = select(ActionRow).where(ActionRow.turn_id.in_(turn_ids), ActionRow.position.is_not(None))
-    return recorded.order_by(ActionRow.turn_id, ActionRow.position)
+def _actions_of(session: Session, turns: list[TurnRow]) -> dict[str, list[ActionRow]]:
+    """By turn_id, in order of position."""
+    of_turn: dict[str, list[ActionRow]] = {turn.turn_id: [] for turn in turns}
+    recorded = select(ActionRow).where(ActionRow.turn_id.in_(of_turn), ActionRow.position.is_not(None))
+    for action in session.scalars(recorded.order_by(ActionRow.position)):
+        of_turn[action.turn_id].append(action)
+    return of_turn
 
 
 def _turns_in(spool: Spool) -> set[str]:

@@ -1,0 +1,93 @@
+"""The Store on a real PostgreSQL, where its server is installed: same rows, replay after a restart."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
+from store_writer import new_turn, settings_in
+
+from townsfolk.feedback.models import Base
+from townsfolk.feedback.store import Store
+from townsfolk.types import LogEntry, Memory, Outcome, Rating
+
+pytest.importorskip("psycopg")
+PG_CTL = shutil.which("pg_ctl") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/pg_ctl")), None)
+if PG_CTL is None:
+    pytest.skip("no PostgreSQL server is installed", allow_module_level=True)
+
+
+class Postgres:
+    """A throw-away server that listens on a socket in its own folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = f"postgresql://postgres@/postgres?host={folder}"
+        self._run("initdb", "-o", "--auth=trust --username=postgres --no-sync")
+
+    def start(self) -> None:
+        self._run(
+            "start", "-w", "-o", f"-c listen_addresses= -k {self.folder}", "-l", str(self.folder / "log")
+        )
+
+    def stop(self) -> None:
+        self._run("stop", "-m", "immediate")
+
+    def _run(self, *arguments: str) -> None:
+        user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
+        command = [str(PG_CTL), "-D", str(self.folder / "data"), *arguments]
+        subprocess.run(command, check=True, user=user, stdout=subprocess.DEVNULL, cwd=self.folder)
+
+
+@pytest.fixture
+def postgres() -> Iterator[Postgres]:
+    folder = Path("/tmp") / f"townsfolk-pg-{os.getpid()}"  # a socket's path may not be long
+    folder.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres")
+    server = Postgres(folder)
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(folder)
+
+
+def test_store_on_postgres(postgres: Postgres, tmp_path: Path) -> None:
+    store = Store.open(settings_in(tmp_path).model_copy(update={"url": postgres.url}))
+    turn = new_turn("t").model_copy(update={"reply": "a\0b üñï"})
+    store.record_turn(turn)
+    store.record_outcomes("g", [Outcome(turn_id="t", villager_id="ada", action="wait", verdict="done")])
+    for value in (1, -1):
+        store.rate(Rating(turn_id="t", player="sam", value=value))
+    memory = Memory(game_id="g", villager_id="ada", player="sam", facts=("likes apples",), met_count=2)
+    store.remember(memory)
+    store.record_turn(new_turn("too-long").model_copy(update={"player": "x" * 65}))
+    store.drain()
+    assert store.recent_turns("g", "ada", 5) == (turn.model_copy(update={"reply": "a\ufffdb üñï"}),)
+    assert store.memories_of("g", "ada") == (memory,)
+    assert {name: n for name, n in store.counts().items() if n} == {
+        "actions": 1, "memories": 1, "ratings": 1, "spools": 1, "turns": 1,
+    }  # fmt: skip
+    assert store.stats().rejected == 1
+
+    postgres.stop()
+    for number in range(5):
+        store.log(LogEntry(game_id="g", kind="joined", text=str(number)))
+    postgres.start()
+    store.drain(20)
+    assert store.counts()["engagement"] == 5
+    store.close()
+
+
+def test_migrations_make_what_the_classes_say(postgres: Postgres, tmp_path: Path) -> None:
+    Store.open(settings_in(tmp_path).model_copy(update={"url": postgres.url})).close()
+    engine = create_engine(postgres.url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+    engine.dispose()
