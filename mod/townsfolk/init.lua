@@ -18,6 +18,15 @@ tf.rate = load("rate")
 tf.claims = load("claims")
 tf.pathfind = load("pathfind")
 tf.registry = load("registry").new()
+tf.text = load("text")
+tf.outbox = load("outbox")
+tf.delta = load("delta")
+tf.breaker = load("breaker")
+tf.hearing = load("hearing")
+tf.notable = load("notable")
+tf.replies = load("replies")
+tf.decisions = load("decisions")
+tf.instinct = load("instinct")
 
 -- The body: who they are, what they look like, how they move
 tf.settings = load("settings")
@@ -36,5 +45,20 @@ tf.actions = load("actions")
 for _, name in ipairs({"social", "move", "items", "nodes", "fight"}) do
 	load("actions/" .. name)
 end
+
+-- The mind: what they perceive, the link to the service, and what comes back as speech
+tf.minds = load("minds").new(tf.settings.tick_seconds, tf.settings.notable_gap, tf.outbox, tf.delta)
+tf.stats = load("stats")
+tf.observe = load("observe")
+tf.talk = load("talk")
+tf.requests = load("requests")
+tf.link = load("link")
+tf.script = load("script")
+tf.events = load("events")
+
+-- What players use
+tf.rating = load("rating")
+load("form")
+load("commands")
 
 townsfolk = load("api")

@@ -1,6 +1,17 @@
 -- ADAPTER: the public table `townsfolk`, all that other mods may use (API.md).
 local tf = ...
 
+-- What a status page shows of each villager.
+local function list()
+	local rows = {}
+	for i, v in ipairs(tf.villagers.known()) do
+		rows[i] = {
+			id = v.id, name = v.name, persona = v.persona, position = tf.body.pos(v) or v.pos, doing = v.doing or "",
+		}
+	end
+	return rows
+end
+
 return {
 	version = tf.version,
 
@@ -16,6 +27,9 @@ return {
 	get_villager = tf.villagers.by_name,
 	get_villagers = tf.villagers.all,
 	get_known_villagers = tf.villagers.known,
+	list = list,
+	connected = tf.link.connected,
+	stats = tf.stats,
 	set_persona = tf.villagers.set_persona,
 	set_home = tf.villagers.set_home,
 	freeze = tf.villagers.freeze,

@@ -11,10 +11,6 @@ function settings.text(name, default)
 	return value and value ~= "" and value or default
 end
 
-function settings.flag(name, default)
-	return core.settings:get_bool("townsfolk." .. name, default)
-end
-
 settings.sight = settings.number("sight", 16) -- nodes
 settings.reach = settings.number("reach", 4) -- nodes, from the eyes
 settings.stale_after = settings.number("stale_after", 12) -- seconds from snapshot to action
