@@ -1,0 +1,47 @@
+local breaker = dofile("src/breaker.lua")
+
+describe("breaker", function()
+	local b
+
+	before_each(function()
+		b = breaker.new(1, 3)
+	end)
+
+	it("lets all through while closed", function()
+		assert.is_true(b:allows(0))
+		assert.is_true(b:allows(0))
+	end)
+
+	it("opens at a failure and tells it once", function()
+		assert.is_true(b:failure(10))
+		assert.is_false(b:allows(10.9))
+		assert.is_true(b:allows(11))
+		assert.is_false(b:failure(11), "it was open already")
+	end)
+
+	it("lets one try through after the delay", function()
+		b:failure(10)
+		assert.is_true(b:allows(11))
+		assert.equal("half-open", b.state)
+		assert.is_false(b:allows(20), "the try is not over")
+	end)
+
+	it("doubles the delay up to the longest", function()
+		b:failure(0)
+		b:failure(1)
+		assert.is_false(b:allows(2.9))
+		assert.is_true(b:allows(3))
+		b:failure(3)
+		assert.is_false(b:allows(5.9))
+		assert.is_true(b:allows(6))
+	end)
+
+	it("closes at a success, tells it once and forgets the delay", function()
+		b:failure(0)
+		b:failure(1)
+		assert.is_true(b:success())
+		assert.is_false(b:success())
+		b:failure(10)
+		assert.is_true(b:allows(11))
+	end)
+end)
