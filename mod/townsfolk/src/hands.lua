@@ -9,6 +9,7 @@ function hands.actor(v)
 	return "townsfolk:" .. v.name
 end
 
+local BARE = 0 -- no slot of the inventory
 local Hands = {}
 
 function Hands:is_player() -- luacheck: ignore
@@ -28,21 +29,21 @@ function Hands:get_wield_list() -- luacheck: ignore
 end
 
 function Hands:get_wield_index()
-	return self.index or 1
+	return self.index
 end
 
 function Hands:get_wielded_item()
-	if not self.index then
+	if self.index == BARE then
 		return ItemStack("")
 	end
 	return self.villager.inv:get_stack("main", self.index)
 end
 
 function Hands:set_wielded_item(stack)
-	if self.index then
+	if self.index ~= BARE then
 		self.villager.inv:set_stack("main", self.index, stack)
 	end
-	return self.index ~= nil
+	return self.index ~= BARE
 end
 
 function Hands:get_player_control() -- luacheck: ignore
@@ -67,7 +68,7 @@ end
 
 -- Hands of `v` that hold the stack `index` of its inventory; nil: bare.
 function hands.of(v, index)
-	return setmetatable({villager = v, index = index}, {__index = of_body})
+	return setmetatable({villager = v, index = index or BARE}, {__index = of_body})
 end
 
 -- The quickest way for `v` to dig a node: seconds and the index of the tool (nil: bare hands);

@@ -86,7 +86,7 @@ end
 local function object_finder(kinds)
 	return function(v, name)
 		local target = nearest_object(v, kinds, name)
-		return target, not target and name .. " is not near" or nil
+		return target, name .. " is not near"
 	end
 end
 
@@ -135,7 +135,11 @@ function FIND.place(v, name)
 	if name == "home" then
 		return {kind = "home", name = name, pos = v.home}
 	end
-	return FIND.creature(v, name) or find_node(v, name)
+	local creature = FIND.creature(v, name)
+	if creature or not core.registered_nodes[name] then
+		return creature, name .. " is not near"
+	end
+	return find_node(v, name)
 end
 
 -- The argument of this kind as the action gets it: a target {kind, name, object | pos}, or for int,
