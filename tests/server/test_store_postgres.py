@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,8 +47,7 @@ class Postgres:
 
 @pytest.fixture
 def postgres() -> Iterator[Postgres]:
-    folder = Path("/tmp") / f"townsfolk-pg-{os.getpid()}"  # a socket's path may not be long
-    folder.mkdir(mode=0o700)
+    folder = Path(tempfile.mkdtemp(prefix="pg"))  # not tmp_path: a socket's path may not be long
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres")
     server = Postgres(folder)

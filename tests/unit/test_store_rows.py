@@ -178,7 +178,7 @@ def test_memories_outlive_a_restart_and_are_replaced(settings: StoreSettings) ->
 
 def test_games_adapters_and_flags(store: Store, settings: StoreSettings) -> None:
     for version in ("1", "2"):
-        store.connect(Game(game_id="g", mod_version=version, actions=(ActionSpec(name="wait"),)))
+        store.record_game(Game(game_id="g", mod_version=version, actions=(ActionSpec(name="wait"),)))
     adapter = AdapterVersion(
         name="guard", content_hash="ab", rank=8, size_bytes=10, resident=True, base_hash="cd"
     )

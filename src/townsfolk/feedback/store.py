@@ -1,6 +1,6 @@
 """The Store: what the service calls. Thread-safe; no write waits for the database.
 
-`record_turn`, `record_outcomes`, `remember` and `connect` return at once with a future that is done
+`record_turn`, `record_outcomes`, `record_game` and `remember` return at once with a future that is done
 when the rows are durable: a turn never waits for the disk. `rate`, `log`, `flag` and
 `record_adapter` return when they are durable, some milliseconds: call them off the event loop.
 """
@@ -85,7 +85,7 @@ class Store:
 
     # --- writes that return at once ---
 
-    def connect(self, game: Game) -> "Future[None]":
+    def record_game(self, game: Game) -> "Future[None]":
         """A game has connected."""
         return self._submit([rows.to_payload(game, time.time())])
 
