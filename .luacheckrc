@@ -1,0 +1,13 @@
+-- For all Lua of the repository: `luacheck .`, here or in the mod's folder.
+std = "luajit"
+max_line_length = 120
+exclude_files = {".venv", "run"}
+globals = {"townsfolk"}
+read_globals = {
+	"core", "vector", "ItemStack", "Settings", "VoxelArea", "VoxelManip", "doors", "player_api",
+	table = {fields = {"copy", "indexof"}},
+	string = {fields = {"split", "trim"}},
+}
+files["**/spec/*_spec.lua"] = {std = "+busted"}
+-- The probe protects nodes of its own.
+files["tests/game/mods/townsfolk_probe/init.lua"] = {globals = {"core"}}
