@@ -22,6 +22,7 @@ class Target:
     """`http://127.0.0.1:port`"""
     grpc: str
     """`127.0.0.1:port`"""
+    token: str = ""
 
 
 @contextmanager
@@ -31,7 +32,8 @@ def running(service: Service, **settings: Any) -> Iterator[Target]:
     for name, value in settings.items():
         sections[name] = {**sections[name], **value} if name in sections else value
     with _served(service, Settings(**sections)) as ports:
-        yield Target(f"http://127.0.0.1:{ports.http}", f"127.0.0.1:{ports.grpc}")
+        http, grpc = f"http://127.0.0.1:{ports.http}", f"127.0.0.1:{ports.grpc}"
+        yield Target(http, grpc, settings.get("api_token", ""))
 
 
 @contextmanager

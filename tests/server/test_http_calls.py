@@ -117,6 +117,11 @@ def test_what_is_not_there(http: httpx.Client, method: str, path: str, status: i
     assert "openapi.json" in answer.json()["error"]["message"]
 
 
+def test_a_wrong_method_is_told_all_right_ones(http: httpx.Client) -> None:
+    assert http.options("/v1/adapters").headers["Allow"] == "GET, POST"
+    assert http.post("/docs").headers["Allow"] == "GET"
+
+
 def test_all_broken_rules_are_told_at_once(http: httpx.Client) -> None:
     answer = http.post("/v1/infer", json={"persona": "Not One Word", "max_len": 0, "extra": 1})
     assert answer.status_code == 422

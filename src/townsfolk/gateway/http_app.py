@@ -29,7 +29,7 @@ from townsfolk.gateway.faults import ErrorReply, Fault, fault_of, http_fault, in
 from townsfolk.gateway.guard import Guard
 from townsfolk.gateway.metrics import CallMetrics
 from townsfolk.gateway.service import Service
-from townsfolk.gateway.sse import EventStream, stream
+from townsfolk.gateway.sse import EVENT_SCHEMA, EventStream, stream
 from townsfolk.types import (
     AdapterList,
     AdapterVersion,
@@ -67,7 +67,10 @@ _BODY = (*_ALWAYS, 400, 422)
 
 
 def create_http_app(service: Service, settings: Settings, registry: CollectorRegistry) -> FastAPI:
-    """The ASGI application; its call metrics join `registry`, which `/metrics` shows."""
+    """The ASGI application; its call metrics join `registry`, which `/metrics` shows.
+
+    HTTPBearer only documents the token: the guard has checked it before any route runs.
+    """
     app = FastAPI(
         title="Townsfolk",
         version=townsfolk.__version__,
@@ -75,8 +78,9 @@ def create_http_app(service: Service, settings: Settings, registry: CollectorReg
         docs_url=None,
         redoc_url=None,
     )
-    app.include_router(_calls(service))
-    app.include_router(_openai(service, settings))
+    token = [Depends(HTTPBearer(auto_error=False))] if settings.api_token else []
+    app.include_router(_calls(service), dependencies=token)
+    app.include_router(_openai(service, settings), dependencies=token)
     app.include_router(_monitoring(service, registry))
     _add_docs(app)
     _add_error_shape(app)
@@ -105,8 +109,7 @@ class _Route(APIRoute):
 
 
 def _router(tag: str) -> APIRouter:
-    """HTTPBearer only documents the token: the guard has checked it long before."""
-    return APIRouter(route_class=_Route, tags=[tag], dependencies=[Depends(HTTPBearer(auto_error=False))])
+    return APIRouter(route_class=_Route, tags=[tag])
 
 
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -117,6 +120,15 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     if 503 in told:
         told[503]["headers"] = _RETRY_AFTER
     return told
+
+
+def _errors_as_json(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The same for a route whose success is not JSON: FastAPI would give a model that media type."""
+    shape = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorReply.__name__}"}}}
+    return {
+        status: {"content": shape, **{key: value for key, value in told.items() if key != "model"}}
+        for status, told in _errors(*statuses).items()
+    }
 
 
 def _calls(service: Service) -> APIRouter:
@@ -140,7 +152,10 @@ def _calls(service: Service) -> APIRouter:
         description="Server-sent events: each `data` is an InferChunk; an `error` event has an ErrorReply.",
         response_class=EventStream,
         status_code=200,
-        responses=_errors(*_BODY, 404, 504),
+        responses={
+            **_errors_as_json(*_BODY, 404, 504),
+            200: {"content": {"text/event-stream": {"schema": EVENT_SCHEMA}}},
+        },
     )
     async def infer_stream(request: InferRequest) -> EventStream:
         return await stream(
@@ -195,7 +210,7 @@ def _openai(service: Service, settings: Settings) -> APIRouter:
         response_model=openai_api.Completion,
         responses={
             **_errors(*_BODY, 404, 504),
-            200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+            200: {"content": {"text/event-stream": {"schema": EVENT_SCHEMA}}},
         },
     )
     async def chat(request: openai_api.ChatRequest) -> openai_api.Completion | EventStream:
@@ -223,7 +238,10 @@ def _monitoring(service: Service, registry: CollectorRegistry) -> APIRouter:
         "/metrics",
         summary="Prometheus metrics",
         response_class=Response,
-        responses={**_errors(401), 200: {"content": {CONTENT_TYPE_LATEST: {"schema": {"type": "string"}}}}},
+        responses={
+            **_errors_as_json(401),
+            200: {"content": {CONTENT_TYPE_LATEST: {"schema": {"type": "string"}}}},
+        },
     )
     async def metrics() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
@@ -253,6 +271,7 @@ def _add_error_shape(app: FastAPI) -> None:
         RequestValidationError, _shape(lambda error: invalid_fields(error.errors(), skip=1))
     )
     app.add_exception_handler(HTTPException, _shape(_of_http))
+    app.add_exception_handler(405, _method_not_allowed)
     bug = fault_of(TownsfolkError("a fault inside the service: its log says which"))
     app.add_exception_handler(Exception, _shape(lambda _: bug))
 
@@ -268,8 +287,18 @@ def _of_http(error: HTTPException) -> Fault:
 
 def _shape(fault: Callable[[Any], Fault]) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def handle(request: Request, error: Exception) -> JSONResponse:
-        answer = fault(error).response()
-        answer.headers.update(getattr(error, "headers", None) or {})  # a 405 carries `Allow`
-        return answer
+        return fault(error).response()
 
     return handle
+
+
+async def _method_not_allowed(request: Request, error: Exception) -> JSONResponse:
+    """`Allow` has all methods of the path: the framework's own names those of one route only."""
+    template = getattr(request.scope.get("route"), "path", "")
+    methods = request.app.openapi()["paths"].get(template, {"get": {}})
+    answer = http_fault(
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        f"{request.method} is not for this path: GET /openapi.json lists what is",
+    ).response()
+    answer.headers["Allow"] = ", ".join(sorted(methods)).upper()
+    return answer

@@ -14,6 +14,12 @@ from townsfolk.errors import TownsfolkError
 from townsfolk.gateway.faults import ErrorReply, fault_of
 from townsfolk.types import InferChunk
 
+EVENT_SCHEMA = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+}
+"""What OpenAPI says of each event."""
 T = TypeVar("T")
 Events = AsyncGenerator[str, None]
 
