@@ -168,7 +168,7 @@ function Villager:on_punch(puncher, _, _, _, damage)
 	if not v then
 		return
 	end
-	v.hurt_by = puncher
+	v.hurt_by, v.hurt_at = puncher, core.get_us_time() / 1e6
 	for _, fn in ipairs(on_punch) do
 		fn(v, puncher, damage)
 	end

@@ -8,6 +8,7 @@ local FOLLOW_FROM, FOLLOW_TO, FOLLOW_RUN, FOLLOW_LOST = 3.5, 2, 8, 60
 local FOLLOW_TRIES = 8
 local WANDER_MIN, WANDER_MAX, HOME_RANGE = 3, 7, 24
 local FLEE_DISTANCE = 12
+local GRUDGE_SECONDS = 30
 
 local function register_move(direction)
 	register("move_" .. direction, {
@@ -96,9 +97,10 @@ register("wander", {
 	end,
 })
 
--- Who hurt it last, else a hostile mob near; the position.
+-- Where who hurt it lately is, else a hostile mob near; nil: nobody.
 local function threat(v)
-	local hurt_by = v.hurt_by and v.hurt_by:get_pos()
+	local lately = v.hurt_at and core.get_us_time() / 1e6 - v.hurt_at < GRUDGE_SECONDS
+	local hurt_by = lately and v.hurt_by and v.hurt_by:get_pos()
 	if hurt_by then
 		return hurt_by
 	end
