@@ -7,7 +7,6 @@ server put it, never falls, never dies of anything it could flee from.
 
 import math
 import re
-import struct
 import threading
 import time
 from dataclasses import dataclass
@@ -17,16 +16,11 @@ from typing import Self
 from miney.luanticlient.client import LuantiClient
 from miney.luanticlient.exceptions import LuantiConnectionError
 
+from townsfolk.demo import packets
 from townsfolk.types import Position
 
-HELLO = 0x02  # server to client: log in this way
-FIRST_SRP = 0x04  # of these ways: choose a password, as one who is new
-MOVE_PLAYER = 0x34  # server to client: you are here
-PLAYERPOS = 0x23  # client to server: I am here and look there
 INIT_DELAY_S = 0.5
 PASSWORD = "townsfolk"  # noqa: S105 - of throw-away players in throw-away worlds
-NODE = 10.0  # the protocol's length units in a node
-EYE_HEIGHT = 1.625
 ESCAPES = re.compile(r"\x1b(\([^)]*\)|[a-zA-Z])")
 """Colour and translation marks that a client would render."""
 
@@ -51,8 +45,10 @@ class Player:
         self._arrived = threading.Condition()
         self._position: Position | None = None
         self._forms: dict[str, str] = {}
+        self._entities: dict[int, Position] = {}
         client.command_handler.register_chat_message_handler(self._on_chat)
-        client.command_handler.handlers[MOVE_PLAYER] = self._on_move_player
+        client.command_handler.handlers[packets.MOVE_PLAYER] = self._on_move_player
+        client.command_handler.handlers[packets.OBJECTS] = self._on_objects
 
     @classmethod
     def join(cls, host: str, port: int, name: str, password: str = PASSWORD, attempts: int = 3) -> Self:
@@ -168,16 +164,32 @@ class Player:
     def look_at(self, target: Position) -> None:
         """Turn the eyes to `target` without moving."""
         here = self.position
-        east, up, north = target.x - here.x, target.y - here.y - EYE_HEIGHT, target.z - here.z
-        yaw = math.degrees(math.atan2(-east, north)) % 360
-        pitch = -math.degrees(math.atan2(up, math.hypot(east, north)))
-        self._client.send_packet(_playerpos(here, pitch, yaw))
+        self._client.send_packet(packets.playerpos(here, *packets.gaze(here, target)))
+
+    def right_click(self, near: Position) -> None:
+        """Right-click the entity that came into sight nearest to `near`.
+
+        Raises:
+            LookupError: there is no entity in sight.
+        """
+        with self._arrived:
+            seen = dict(self._entities)
+        if not seen:
+            raise LookupError(f"{self.name} sees no entity: wait until the server has sent one")
+        object_id = min(seen, key=lambda one: _distance(seen[one], near))
+        here = self.position
+        self._client.send_packet(packets.right_click(object_id, here, *packets.gaze(here, near)))
 
     def _on_move_player(self, data: bytes) -> None:
-        x, y, z = struct.unpack(">fff", data[:12])
         with self._arrived:
-            self._position = Position(x=x / NODE, y=y / NODE, z=z / NODE)
+            self._position = packets.position(data)
             self._arrived.notify_all()
+
+    def _on_objects(self, data: bytes) -> None:
+        gone, came = packets.entities(data)
+        with self._arrived:
+            kept = {one: at for one, at in self._entities.items() if one not in gone}
+            self._entities = kept | came
 
     # --- forms ---------------------------------------------------------------------------------
 
@@ -206,26 +218,21 @@ class Player:
             self._arrived.notify_all()
 
 
+def _distance(a: Position, b: Position) -> float:
+    return math.dist((a.x, a.y, a.z), (b.x, b.y, b.z))
+
+
 def _mend_login(client: LuantiClient) -> None:
     """The library sends one INIT, before the server has made the peer, and misreads who is new."""
-    send_init, on_hello = client.send_init, client.command_handler.handlers[HELLO]
+    send_init, on_hello = client.send_init, client.command_handler.handlers[packets.HELLO]
 
     def send_init_late() -> None:
         time.sleep(INIT_DELAY_S)
         send_init()
 
     def register_if_new(data: bytes) -> None:
-        client.register_mode = bool(int.from_bytes(data[5:9], "big") & FIRST_SRP)
+        client.register_mode = packets.is_new(data)
         on_hello(data)
 
     client.send_init = send_init_late
-    client.command_handler.handlers[HELLO] = register_if_new
-
-
-def _playerpos(at: Position, pitch: float, yaw: float) -> bytes:
-    """A PLAYERPOS packet: position and speed in 1/100 units, angles in 1/100 degrees, no key pressed."""
-    hundredth = 100 * NODE
-    place = (round(at.x * hundredth), round(at.y * hundredth), round(at.z * hundredth))
-    angles = (round(pitch * 100), round(yaw * 100))
-    fov, wanted_range = round(math.radians(72) * 80), 4
-    return struct.pack(">H3i3i2iIBB", PLAYERPOS, *place, 0, 0, 0, *angles, 0, fov, wanted_range)
+    client.command_handler.handlers[packets.HELLO] = register_if_new
