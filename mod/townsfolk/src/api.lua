@@ -29,6 +29,7 @@ return {
 	get_known_villagers = tf.villagers.known,
 	list = list,
 	connected = tf.link.connected,
+	by_script = tf.script.active,
 	stats = tf.stats,
 	set_persona = tf.villagers.set_persona,
 	set_home = tf.villagers.set_home,

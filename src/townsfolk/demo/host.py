@@ -21,6 +21,11 @@ from townsfolk.demo.village import HOST, NEEDED_BYTES, Ports, Status, Village
 from townsfolk.errors import LaunchError
 
 WATCH_SECONDS = 0.5
+SELFTEST_SETTINGS = {
+    "default_privs": "interact, shout, teleport",
+    "chat_message_limit_per_10sec": 100,  # the visitor hurries, and its teleports are messages too
+    "time_speed": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ def run_selftest(runs: Path, place: Place, console: Console) -> Report:
     world = Path(tempfile.mkdtemp(prefix="selftest-", dir=runs))
     try:
         village = _prepare(world, Ports.free(), place)
-        village.lay_out(default_privs="interact, shout, teleport", time_speed=0)
+        village.lay_out(**SELFTEST_SETTINGS)
         with stopped_at_end(village.children):
             report = Selftest(village, console).run()
     finally:

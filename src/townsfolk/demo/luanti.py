@@ -97,7 +97,7 @@ def _settings(service_url: str) -> dict[str, object]:
         "townsfolk_village.status": "true",
         "mg_name": "flat",
         "mg_flags": "caves, nodungeons, light, decorations, biomes",
-        "mgflat_spflags": "hills, nolakes",
+        "mgflat_spflags": "nohills, nolakes",
         "fixed_map_seed": 4,
         "time_speed": 24,
         "active_object_send_range_blocks": 4,

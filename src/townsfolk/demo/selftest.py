@@ -30,7 +30,10 @@ TALKING_DISTANCE = 3
 FAR = 12
 NEAR = 5
 MAX_LAG_SECONDS = 0.2
+READING_SECONDS = 3
 POLL_SECONDS = 0.05
+NO_WORDS = "I can't find words"
+"""What a villager says by script where its mind gave no answer."""
 
 
 class NotHeldError(TownsfolkError):
@@ -119,13 +122,16 @@ class Selftest:
             with self._check(f"a reply is rated {thumb}"):
                 self._go_to(name)
                 self._ask(name, f"{name}, how is your day?")
+                time.sleep(READING_SECONDS)
                 self._player.say(f"/ai rate {thumb}")
                 self._player.wait_for_chat(r"(?i)rated|thank|noted", ANSWER_SECONDS)
 
     def _outage(self) -> None:
         with self._check(f"without the service the villagers go by script within {SCRIPT_SECONDS} s") as told:
             self._village.service.kill()
-            seconds = self._seconds_until("the script took over", 10, lambda: not self._status_connected())
+            seconds = self._seconds_until(
+                "the script took over", 10, lambda: self._village.status().by_script
+            )
             self.report.timings["script took over"] = seconds
             told.append(f"after {seconds:.1f} s")
             if seconds > SCRIPT_SECONDS:
@@ -141,7 +147,7 @@ class Selftest:
             self._timed("service restart", self._village.start_service)
             self._timed(
                 "reconnect",
-                lambda: self._wait("the game reconnects", RECONNECT_SECONDS, self._status_connected),
+                lambda: self._wait("the game reconnects", RECONNECT_SECONDS, self._thinking),
             )
             self._go_to("Odo")
             self._ask("Odo", "Odo, are you back?")
@@ -170,7 +176,7 @@ class Selftest:
         """Say `text` and wait for the reply of the villager `name`."""
         asked = time.monotonic()
         self._player.say(text)
-        answered = self._player.wait_for_chat(rf"^<?{name}\b", ANSWER_SECONDS)
+        answered = self._player.wait_for_chat(rf"^<{name}> (?!{NO_WORDS})", ANSWER_SECONDS)
         seconds = time.monotonic() - asked
         self.report.replies.append(Reply(villager=name, asked=text, answered=answered, seconds=seconds))
 
@@ -195,8 +201,12 @@ class Selftest:
             raise NotHeldError("the village tells no spawn point")
         return spawn
 
-    def _status_connected(self) -> bool:
-        return self._village.status().connected
+    def _by_script(self) -> bool:
+        return self._village.status().by_script
+
+    def _thinking(self) -> bool:
+        status = self._village.status()
+        return status.connected and not status.by_script
 
     def _distance(self, name: str, to: Position) -> float:
         at = self._villager(name).position

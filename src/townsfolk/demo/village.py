@@ -60,9 +60,11 @@ class Status(BaseModel):
 
     ready: bool
     connected: bool = False
-    """The game has the service, so that villagers think; else they go by script."""
+    """The game has the service."""
+    by_script: bool = True
+    """The villagers do without the service."""
     longest_step: float = 0
-    """The longest server step since a player has been in the ready village, in seconds."""
+    """The longest server step since the start's own work was over, in seconds."""
     max_lag: float = 0
     """The engine's own estimate of its lag, in seconds."""
     spawn: Position | None = None
@@ -142,4 +144,5 @@ class Village:
 
 
 def _service_command() -> list[str]:
-    return [sys.executable, "-m", "townsfolk.cli", "serve"]
+    # The game goes first where both want the same core.
+    return ["nice", "-n", "5", sys.executable, "-m", "townsfolk.cli", "serve"]
