@@ -27,7 +27,7 @@ PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 TENSOR_NAME = re.compile(
     r"base_model\.model\.model\.layers\.(\d+)\.(?:self_attn|mlp)\.(\w+)\.lora_([AB])\.weight"
 )
-PLAIN = {
+PLAIN: Mapping[str, tuple[Any, ...]] = {
     "bias": ("none",),
     "modules_to_save": (None, []),
     "rank_pattern": (None, {}),
@@ -146,14 +146,14 @@ def _rank_and_scaling(config: dict[str, Any]) -> tuple[int, float]:
     rank, alpha = config.get("r"), config.get("lora_alpha")
     if type(rank) is not int or not 1 <= rank <= MAX_RANK:
         raise AdapterError(f"{CONFIG_FILE}: r is {rank!r}, must be a whole number from 1 to {MAX_RANK}")
-    if type(alpha) not in (int, float) or not math.isfinite(alpha):
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not math.isfinite(alpha):
         raise AdapterError(f"{CONFIG_FILE}: lora_alpha is {alpha!r}, must be a finite number")
-    return rank, float(alpha) / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    return rank, alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
 def _parse_weights(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
     try:
-        tensors = safetensors.deserialize(data)
+        tensors: Any = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         raise AdapterError(
             f"{WEIGHTS_FILE}: not a whole safetensors file ({error}); save it again"
@@ -162,15 +162,19 @@ def _parse_weights(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
 
 
 def _to_half(name: str, tensor: dict[str, Any]) -> Halves:
-    readers = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "BF16": np.dtype("<u2")}
+    readers: dict[str, np.dtype[Any]] = {
+        "F16": np.dtype("<f2"),
+        "F32": np.dtype("<f4"),
+        "BF16": np.dtype("<u2"),
+    }
     kind = tensor["dtype"]
     if kind not in readers:
         raise AdapterError(f"{WEIGHTS_FILE}: tensor {name} is {kind}, must be one of {', '.join(readers)}")
-    values = np.frombuffer(tensor["data"], readers[kind]).reshape(tensor["shape"])
+    values: npt.NDArray[Any] = np.frombuffer(tensor["data"], readers[kind]).reshape(tensor["shape"])
     if kind == "BF16":  # the upper half of a float32
         values = (values.astype(np.uint32) << 16).view(np.float32)
     with np.errstate(over="ignore"):
-        half = values.astype(np.float16)
+        half: Halves = values.astype(np.float16)
     if not np.isfinite(half).all():
         raise AdapterError(f"{WEIGHTS_FILE}: tensor {name} has NaN, infinity or a value over 65,504")
     return half

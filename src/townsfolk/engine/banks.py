@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from townsfolk.engine.adapters import Adapter
 from townsfolk.engine.model import PROJECTIONS, Model
-from townsfolk.engine.quantize import BLOCK, Floats
+from townsfolk.engine.quantize import BLOCK, Floats, Int4Weight, Weight
 
 ALWAYS = -2
 """Owner of the lanes that are on for every token."""
@@ -62,8 +62,12 @@ def _lanes_by_owner(model: Model, projection: str, adapters: Sequence[Adapter | 
 
 def _offset_lanes(model: Model, projection: str) -> int:
     """One per block of 32 inputs if any layer has offsets."""
-    has_offsets = any(layer.linear[projection].offsets is not None for layer in model.layers)
+    has_offsets = any(_offsets(layer.linear[projection]) is not None for layer in model.layers)
     return model.params.shape(projection)[1] // BLOCK if has_offsets else 0
+
+
+def _offsets(weight: Weight) -> Floats | None:
+    return weight.offsets if isinstance(weight, Int4Weight) else None
 
 
 def _targets(model: Model, projection: str, adapter: Adapter) -> list[str]:
@@ -82,7 +86,7 @@ def _fill(
     out, width = model.params.shape(projection)
     lanes = len(banks.owners[projection])
     down, up = np.zeros((width, lanes), np.float32), np.zeros((lanes, out), np.float32)
-    offsets = model.layers[layer].linear[projection].offsets
+    offsets = _offsets(model.layers[layer].linear[projection])
     if offsets is not None:  # lane b sums block b of the input
         down[np.arange(width), np.arange(width) // BLOCK] = 1
         up[: width // BLOCK] = offsets.T

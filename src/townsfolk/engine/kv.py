@@ -44,7 +44,7 @@ class KvCache:
     def admit(
         self, sequence_id: str, adapter: str | None, prompt: Sequence[int], room: int
     ) -> CachedSequence | None:
-        """Take a sequence into use with room for `room` tokens, keeping the prefix of `prompt` that is cached.
+        """Take a sequence into use, with room for `room` tokens, and keep what is cached of `prompt`.
 
         At least the last token of the prompt is left to run, since its logits are wanted.
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gguf
 import numpy as np
 import numpy.typing as npt
 
-from townsfolk.engine.quantize import READABLE, Floats, QuantizedLinear, RawTensor, quantize_linear
+from townsfolk.engine.gguf_file import RawTensor, read_gguf
+from townsfolk.engine.quantize import READABLE, Floats, Weight, linear_weight
 from townsfolk.errors import ModelError
 
 PROJECTIONS = ("qkv", "o", "gate_up", "down")
@@ -62,7 +62,7 @@ class Layer:
 
     attn_norm: Floats  # [hidden]
     ffn_norm: Floats  # [hidden]
-    linear: dict[str, QuantizedLinear]  # by projection
+    linear: dict[str, Weight]  # by projection
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Model:
     embedding: RawTensor  # [vocab, hidden]
     layers: tuple[Layer, ...]
     final_norm: Floats  # [hidden]
-    lm_head: QuantizedLinear  # [vocab, hidden]
+    lm_head: Weight  # [vocab, hidden]
     rope_factors: Floats | None  # [head_dim/2], divide the frequencies (Llama 3.1)
     metadata: dict[str, Any]
 
@@ -87,9 +87,9 @@ def open_model(path: Path) -> Model:
     """Read, check and repack the base model at `path`.
 
     Raises:
-        ModelError: not there, not a GGUF, truncated, another architecture, or tensors that don't fit.
+        ModelError: not there, not a whole GGUF, another architecture, or tensors that don't fit.
     """
-    metadata, tensors = _read(path)
+    metadata, tensors = read_gguf(path)
     params = _hyperparameters(path, metadata)
     source = _Tensors(path, tensors)
     head = "output.weight" if "output.weight" in tensors else "token_embd.weight"
@@ -100,7 +100,7 @@ def open_model(path: Path) -> Model:
         embedding=source.take("token_embd.weight", shape),
         layers=tuple(_layer(source, params, index) for index in range(params.layers)),
         final_norm=source.take("output_norm.weight", (params.hidden,)).floats(),
-        lm_head=quantize_linear([source.take(head, shape)]),
+        lm_head=linear_weight([source.take(head, shape)]),
         rope_factors=_rope_factors(source, params),
         metadata=metadata,
     )
@@ -112,23 +112,6 @@ def sha256(path: Path) -> str:
     """Hexadecimal sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, RawTensor]]:
-    if not path.is_file():
-        raise ModelError(f"base model {path}: no such file; fetch it, or set engine.model")
-    try:
-        reader = gguf.GGUFReader(path)
-        metadata = {name: field.contents() for name, field in reader.fields.items()}
-        return metadata, {tensor.name: _raw(tensor) for tensor in reader.tensors}
-    except (ValueError, IndexError, KeyError, OverflowError, OSError) as error:
-        raise ModelError(f"base model {path}: not a whole GGUF file ({error}); fetch it again") from error
-
-
-def _raw(tensor: Any) -> RawTensor:
-    return RawTensor(
-        tensor.name, tensor.tensor_type, tensor.data, tuple(int(size) for size in reversed(tensor.shape))
-    )
 
 
 def _hyperparameters(path: Path, metadata: dict[str, Any]) -> Hyperparameters:
@@ -201,7 +184,7 @@ def _layer(source: _Tensors, params: Hyperparameters, index: int) -> Layer:
     return Layer(
         attn_norm=source.take(f"{prefix}attn_norm.weight", (params.hidden,)).floats(),
         ffn_norm=source.take(f"{prefix}ffn_norm.weight", (params.hidden,)).floats(),
-        linear={name: quantize_linear(list(_parts(source, params, prefix, name))) for name in PROJECTIONS},
+        linear={name: linear_weight(list(_parts(source, params, prefix, name))) for name in PROJECTIONS},
     )
 
 

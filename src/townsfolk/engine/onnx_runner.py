@@ -106,7 +106,7 @@ class _Layout:
         pieces, length = self.query_index.shape
         past, new = self.past_slots.shape[1], len(self.positions)
         heads, group, size = params.kv_heads, params.heads // params.kv_heads, params.head_dim
-        shapes = {
+        shapes: dict[str, list[int]] = {
             "piece_shape": [pieces, length, heads, group, size],
             "query_shape": [heads, pieces, length * group, size],
             "new_shape": [heads, pieces, length * group, new],
@@ -115,14 +115,15 @@ class _Layout:
             "flat_shape": [heads, pieces * length * group, new],
             "past_and_new": [past, new],
         }
-        return {
+        indexes: Inputs = {
             "positions": self.positions[None],
             "past_slots": self.past_slots,
             "query_index": self.query_index.reshape(-1),
             "flat_index": self.flat_index,
             "mask": self.mask,
             "wanted": self.wanted,
-        } | {name: np.array(shape, np.int64) for name, shape in shapes.items()}
+        }
+        return indexes | {name: np.array(shape, np.int64) for name, shape in shapes.items()}
 
 
 def _lay_out(rows: Sequence[Row]) -> _Layout:

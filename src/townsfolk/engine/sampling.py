@@ -77,7 +77,7 @@ def _candidates(
     scaled = (logits - logits.max()) / params.temperature
     probabilities = np.exp(scaled, dtype=np.float64)
     probabilities /= probabilities.sum()
-    # Tokens below this have less than 1 - top_p in all: they are in the tail that top_p cuts, so needn't be sorted.
+    # Tokens below this have less than 1 - top_p in all: top_p cuts them, so they needn't be sorted.
     kept = np.flatnonzero(probabilities > (1 - params.top_p) / len(logits))
     order = kept[np.argsort(-probabilities[kept], kind="stable")]
     if params.top_k:

@@ -180,14 +180,14 @@ class Scheduler:
 
     def _choose(self) -> Iterator[Share]:
         budget, rows = self._max_prefill, 0
-        adapters: set[str] = set()
+        adapters: set[str | None] = {None}
         for work in sorted((work for work in self._works if work.cached), key=_urgency):
             new = 1 if work.pending == 1 else min(work.pending, budget)
-            fits = work.adapter_hash in adapters | {None} or len(adapters) < self._adapter_slots
+            fits = work.adapter_hash in adapters or len(adapters) <= self._adapter_slots
             if rows < self._max_rows and new and fits:
                 budget -= new if work.pending > 1 else 0
                 rows += 1
-                adapters |= {work.adapter_hash} - {None}
+                adapters.add(work.adapter_hash)
                 yield Share(work, new, completes=new == work.pending)
 
 

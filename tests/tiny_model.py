@@ -1,0 +1,135 @@
+"""A random llama model small enough that an engine test takes milliseconds, and random LoRA adapters."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+from gguf import GGMLQuantizationType as Type
+from safetensors.numpy import save_file
+
+from townsfolk.engine.adapters import CONFIG_FILE, WEIGHTS_FILE, base_reference
+from townsfolk.engine.model import Hyperparameters
+from townsfolk.engine.tokenizer import byte_alphabet
+
+CONTROL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+MERGES = ("h e", "l l", "he ll", "hell o", "Ġ t", "Ġt h", "Ġth e", "i n", "in g", "e r")
+HIDDEN, FFN, HEADS, KV_HEADS = 64, 96, 4, 2
+ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+
+
+def write_tiny_model(
+    path: Path,
+    *,
+    layers: int = 2,
+    seed: int = 0,
+    kind: Type = Type.Q4_1,
+    architecture: str = "llama",
+    extra: Sequence[str] = (),
+) -> Path:
+    """Write a GGUF with random weights, linear layers of type `kind`, and a byte-level vocabulary.
+
+    Args:
+        extra: names of further tensors, which no llama has.
+    """
+    random = np.random.default_rng(seed)
+    writer = gguf.GGUFWriter(path, architecture)
+    _write_metadata(writer, layers)
+    tokens = _write_vocabulary(writer)
+
+    def add(name: str, *shape: int, kind: Type = Type.F32) -> None:
+        values = random.standard_normal(shape).astype(np.float32) / np.sqrt(shape[-1])
+        values = 1 + values if len(shape) == 1 else values
+        writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
+
+    add("token_embd.weight", len(tokens), HIDDEN, kind=Type.Q8_0)
+    add("output_norm.weight", HIDDEN)
+    kv = HIDDEN // HEADS * KV_HEADS
+    for layer in range(layers):
+        prefix = f"blk.{layer}."
+        add(f"{prefix}attn_norm.weight", HIDDEN)
+        add(f"{prefix}ffn_norm.weight", HIDDEN)
+        add(f"{prefix}attn_q.weight", HIDDEN, HIDDEN, kind=kind)
+        add(f"{prefix}attn_k.weight", kv, HIDDEN, kind=kind)
+        add(f"{prefix}attn_v.weight", kv, HIDDEN, kind=kind)
+        add(f"{prefix}attn_output.weight", HIDDEN, HIDDEN, kind=kind)
+        add(f"{prefix}ffn_gate.weight", FFN, HIDDEN, kind=kind)
+        add(f"{prefix}ffn_up.weight", FFN, HIDDEN, kind=kind)
+        add(f"{prefix}ffn_down.weight", HIDDEN, FFN, kind=kind)
+    for name in extra:
+        add(name, HIDDEN)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def _write_metadata(writer: gguf.GGUFWriter, layers: int) -> None:
+    writer.add_block_count(layers)
+    writer.add_context_length(256)
+    writer.add_embedding_length(HIDDEN)
+    writer.add_feed_forward_length(FFN)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(10_000.0)
+
+
+def _write_vocabulary(writer: gguf.GGUFWriter) -> list[str]:
+    merged = [merge.replace(" ", "") for merge in MERGES]
+    tokens = [*CONTROL_TOKENS, *byte_alphabet().values(), *merged]
+    kinds = [gguf.TokenType.CONTROL] * len(CONTROL_TOKENS)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(tokens)
+    writer.add_token_types(kinds + [gguf.TokenType.NORMAL] * (len(tokens) - len(kinds)))
+    writer.add_token_merges(list(MERGES))
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    return tokens
+
+
+def write_random_adapter(
+    folder: Path,
+    params: Hyperparameters,
+    base_hash: str,
+    *,
+    rank: int = 8,
+    seed: int = 0,
+    scale: float = 1.0,
+    targets: Sequence[str] = ATTENTION,
+    **config: Any,
+) -> Path:
+    """Write a random LoRA adapter in PEFT format; `config` overrides fields of its config.
+
+    Args:
+        scale: about how large its effect is, compared with that of the weights it changes.
+    """
+    random = np.random.default_rng(seed)
+    tensors = {}
+    for layer in range(params.layers):
+        for target in targets:
+            projection, _, rows = params.targets()[target]
+            width = params.shape(projection)[1]
+            block = "self_attn" if target in ATTENTION else "mlp"
+            name = f"base_model.model.model.layers.{layer}.{block}.{target}"
+            a = random.standard_normal((rank, width)) / np.sqrt(width)
+            b = random.standard_normal((rows, rank)) / np.sqrt(rank) * scale / 2
+            tensors[f"{name}.lora_A.weight"] = a.astype(np.float16)
+            tensors[f"{name}.lora_B.weight"] = b.astype(np.float16)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, folder / WEIGHTS_FILE)
+    values = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base_reference("test", base_hash),
+        "r": rank,
+        "lora_alpha": 2 * rank,
+        "target_modules": list(targets),
+        "bias": "none",
+    }
+    (folder / CONFIG_FILE).write_text(json.dumps(values | config))
+    return folder
