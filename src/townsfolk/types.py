@@ -248,8 +248,8 @@ class Sampling(Message):
 class Unasked(Message):
     """Actions a persona takes of itself, by occasion: few for the base model, all for one that was tuned."""
 
-    spoken_to: tuple[Name, ...] = Field(min_length=1, max_length=128)
-    gift: tuple[Name, ...] = Field(min_length=1, max_length=128)
+    spoken_to: tuple[Name, ...] = Field(default=(), max_length=128)
+    gift: tuple[Name, ...] = Field(default=(), max_length=128)
     punched: tuple[Name, ...] = Field(min_length=1, max_length=128)
     tick: tuple[Name, ...] = Field(min_length=1, max_length=128)
 
@@ -266,15 +266,19 @@ class Persona(Message):
     """What it may ever do."""
     unasked: Unasked
     """What it may do without a player asking for it in so many words."""
+    on_request: tuple[Name, ...] = Field(default=(), max_length=128)
+    """What a player may ask it for."""
+    history: int = Field(default=32, ge=0, le=256)
+    """Earlier turns shown in the prompt; a base model that was not tuned soon repeats what it sees there."""
     examples: tuple[Example, ...] = Field(default=(), max_length=12)
     sampling: Sampling = Sampling()
 
     @model_validator(mode="after")
-    def _unasked_is_allowed(self) -> "Persona":
-        unasked = {name for names in self.unasked.model_dump().values() for name in names}
-        extra = sorted(unasked - set(self.actions))
+    def _named_are_allowed(self) -> "Persona":
+        named = {name for names in self.unasked.model_dump().values() for name in names} | {*self.on_request}
+        extra = ", ".join(sorted(named - set(self.actions)))
         if extra:
-            raise ValueError(f"unasked names {', '.join(extra)}, which actions does not allow: add them there")
+            raise ValueError(f"unasked or on_request names {extra}, which actions does not allow: add it there")
         return self
 
 

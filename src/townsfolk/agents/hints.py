@@ -74,7 +74,7 @@ def words(text: str) -> list[str]:
 
 def _seen(said: frozenset[str], near: Sequence[Node | Thing]) -> list[str]:
     return [
-        f"{call(it.name, it.title)}: {it.distance:.0f} steps {it.direction}"
+        f"The {call(it.name, it.title)} is {it.distance:.0f} steps {it.direction}."
         for it in near
         if said & set(words(call(it.name, it.title)))
     ]
@@ -82,7 +82,7 @@ def _seen(said: frozenset[str], near: Sequence[Node | Thing]) -> list[str]:
 
 def _carried(said: frozenset[str], view: View) -> list[str]:
     return [
-        f"you have {stack.count} {call(stack.name)}"
+        f"You have {stack.count} {call(stack.name)}."
         for stack in view.me.inventory
         if said & set(words(call(stack.name)))
     ]

@@ -15,15 +15,23 @@ def offers_for(specs: Iterable[ActionSpec], allowed: Collection[str], view: View
     for spec in specs:
         if spec.name not in allowed or (spec.hostile and not mob_near):
             continue
-        slots = tuple(_slot(arg, view) for arg in spec.args)
+        slots = tuple(_slot(arg, view, _most(spec, view)) for arg in spec.args)
         if all(slot.kind != "choice" or slot.choices for slot in slots):
             found.append(Offer(name=spec.name, slots=slots))
     return tuple(found)
 
 
-def _slot(arg: ArgSpec, view: View) -> Slot:
+def _most(spec: ActionSpec, view: View) -> int | None:
+    """The most that can be handed over of anything carried; None where no argument is carried."""
+    carried = any(arg.kind is ArgKind.CARRIED for arg in spec.args)
+    return max((stack.count for stack in view.me.inventory), default=0) if carried else None
+
+
+def _slot(arg: ArgSpec, view: View, most: int | None) -> Slot:
     if arg.kind is ArgKind.INT:
-        return Slot(kind="int", min=arg.min, max=arg.max)
+        return Slot(
+            kind="int", min=arg.min, max=arg.max if most is None else max(arg.min, min(arg.max, most))
+        )
     if arg.kind is ArgKind.TEXT:
         return Slot(kind="text", max_length=arg.max_length)
     return Slot(kind="choice", choices=_unique(_choices(arg, view)))

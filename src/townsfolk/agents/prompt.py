@@ -10,11 +10,10 @@ from townsfolk.agents.hints import call
 from townsfolk.agents.occasion import Occasion
 from townsfolk.agents.session import Session, View, Window
 from townsfolk.agents.template import ChatTemplate
-from townsfolk.types import EventKind, Memory, Persona, Thing
+from townsfolk.types import EventKind, Memory, Persona
 
 Messages = list[tuple[str, str]]
-MAX_NEAR = 5
-SHOWN_PLAYER = "Sam"
+SHOWN_PLAYER = "Player"
 
 
 class PromptBuilder:
@@ -35,6 +34,10 @@ class PromptBuilder:
             prompt = self._encode(session, persona, window_text)
         return prompt[-self.max_tokens :]
 
+    def opening(self, persona: Persona, name: str) -> list[int]:
+        """Ids of what every prompt of a villager begins with."""
+        return self._template.encode(opening(persona, name))[: self.max_tokens]
+
     def encode_messages(self, messages: Messages) -> list[int]:
         """Ids of `messages` as they are, cut to the last `max_tokens`."""
         return self._template.encode(messages)[-self.max_tokens :]
@@ -44,12 +47,12 @@ class PromptBuilder:
 
         Names, titles and words of players are untrusted: no line of theirs becomes two, none holds a tag.
         """
-        lines = [_state(view), _remembered(session.memories.get(occasion.player)), self._happened(occasion)]
-        lines.append(f"({'; '.join(hints)})" if hints else "")
+        known = [_state(view), _remembered(session.memories.get(occasion.player)), *hints]
+        lines = [_aside(known), self._happened(occasion)]
         return "\n".join(one_line(self._defuse(line)) for line in lines if line)
 
     def _encode(self, session: Session, persona: Persona, window_text: str) -> list[int]:
-        kept = list(session.windows)[session.first_window :]
+        kept = list(session.windows)[max(session.first_window, len(session.windows) - persona.history) :]
         return self._template.encode(
             [*opening(persona, session.name), *_exchanges(kept), ("user", window_text)]
         )
@@ -68,15 +71,18 @@ def opening(persona: Persona, name: str) -> Messages:
     """System message and example exchanges: the same for every turn of a villager."""
     traits = ", ".join(persona.traits)
     system = (
-        f"You are {name}, {persona.title} in a village of a block world. You are {traits}. "
-        f"{persona.speech} Answer in one short sentence."
+        f"You are {name}, {persona.title}, {traits}. {persona.speech} "
+        "Answer the player in one short sentence."
     )
     filled = {"player": SHOWN_PLAYER, "name": name}
     messages = [("system", system)]
     for example in persona.examples:
-        hints = "; ".join(hint.format(**filled) for hint in example.hints)
-        asked = f"{SHOWN_PLAYER}: {example.player.format(**filled)}" + (f"\n({hints})" if hints else "")
-        messages += [("user", asked), ("assistant", example.reply.format(**filled))]
+        known = _aside([hint.format(**filled) for hint in example.hints])
+        asked = f"{SHOWN_PLAYER}: {example.player.format(**filled)}"
+        messages += [
+            ("user", "\n".join(line for line in (known, asked) if line)),
+            ("assistant", example.reply.format(**filled)),
+        ]
     return messages
 
 
@@ -85,20 +91,27 @@ def one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
+def _aside(sentences: Sequence[str]) -> str:
+    """What the villager is told besides the words of the player, in brackets on a line of its own."""
+    told = " ".join(sentence for sentence in sentences if sentence)
+    return f"({told})" if told else ""
+
+
 def _exchanges(windows: Sequence[Window]) -> Messages:
     return [message for it in windows for message in (("user", it.text), ("assistant", it.reply))]
 
 
 def _state(view: View) -> str:
-    near = [_thing(thing) for thing in view.around.things if thing.kind != "item"]
-    near += [f"{call(node.name, node.title)}" for node in view.around.nodes]
-    time = "day" if 0.2 < view.time_of_day < 0.8 else "night"
-    return f"It is {time}. Near: {', '.join(near[:MAX_NEAR])}." if near else f"It is {time}."
-
-
-def _thing(thing: Thing) -> str:
-    held = f" with {call(thing.held)}" if thing.held else ""
-    return f"{call(thing.name, thing.title)}{held}{' (hostile)' if thing.hostile else ''}"
+    """What matters of the moment; the rest of the view comes in as facts when it is spoken of."""
+    told = ["It is night."] if not 0.2 < view.time_of_day < 0.8 else []
+    told += [
+        f"A {call(thing.name, thing.title)} is {thing.distance:.0f} steps {thing.direction}: danger!"
+        for thing in view.around.things
+        if thing.hostile
+    ][:2]
+    if view.me.hp < view.me.hp_max / 2:
+        told.append("You are hurt.")
+    return " ".join(told)
 
 
 def _remembered(memory: Memory | None) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 
 from townsfolk.cli.options import AsJson, ConfigFile, show
 from townsfolk.config import load_settings
@@ -12,6 +13,7 @@ def serve(config: ConfigFile = None, as_json: AsJson = False) -> None:
     from townsfolk import serving
 
     settings = load_settings(config)
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     http = f"http://{settings.http.host}:{settings.http.port}"
     grpc = f"{settings.grpc.host}:{settings.grpc.port}" if settings.grpc.enabled else ""
     show(as_json, f"townsfolk serves {http} {grpc}".rstrip(), {"http": http, "grpc": grpc})

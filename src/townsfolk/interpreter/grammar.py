@@ -1,7 +1,8 @@
 """Offers -> grammar: what may be decoded now, so that every tag parses and its target exists.
 
 A reply is one action tag, then speech on one line: `[[ACTION:follow sam]] Lead on!`. The tag comes first
-so that a villager starts to act while it still talks. A decision without speech is the tag alone.
+so that a villager starts to act while it still talks. A decision without speech is the tag alone, an
+answer for which nothing is offered is speech alone.
 The text here is Lark, in the dialect that llguidance compiles.
 """
 
@@ -17,7 +18,7 @@ OPEN, CLOSE = "[[ACTION:", "]]"
 # Neither brackets (so no second tag), nor new lines, nor the marks that dress up control tokens.
 _PLAIN = r"[^\n\r\[\]<>|{}"
 # One or two sentences; after the last mark only the end of the reply may follow.
-SPEECH = rf"/ {_PLAIN}\s.!?]{_PLAIN}.!?]*[.!?]+( {_PLAIN}.!?]+[.!?]+)?/"
+SPEECH = rf"{_PLAIN}\s.!?]{_PLAIN}.!?]*[.!?]+( {_PLAIN}.!?]+[.!?]+)?"
 # What llguidance prepares a token mask for: nearly all steps within speech, then 10 us a step and not 700.
 SLICES = [rf"{_PLAIN}.!?]+"]
 # The inside of a quoted argument: no quote, no bracket, no new line, not empty.
@@ -28,19 +29,15 @@ def reply_grammar(offers: Sequence[Offer], speech: bool) -> str:
     """Lark text for a reply that carries out one of `offers`, followed by speech if asked for.
 
     Raises:
-        InvalidRequest: there is no offer, so nothing could be decoded.
+        InvalidRequest: neither offer nor speech, so nothing could be decoded.
     """
+    if not offers and not speech:
+        raise InvalidRequest("no action can be offered: register at least one without a target, like wait")
     if not offers:
-        raise InvalidRequest(
-            "no action can be offered: a game must register at least one without a target, like wait"
-        )
-    rules = [
-        f"start: tag{' SPEECH' if speech else ''}",
-        f"tag: {' | '.join(f'a{n}' for n in range(len(offers)))}",
-    ]
+        return f"start: /{SPEECH}/\n"
+    names = " | ".join(f"a{n}" for n in range(len(offers)))
+    rules = [f"start: tag{f' / {SPEECH}/' if speech else ''}", f"tag: {names}"]
     rules += [f"a{n}: {_action(offer)}" for n, offer in enumerate(offers)]
-    if speech:
-        rules.append(f"SPEECH: {SPEECH}")
     return "\n".join(rules) + "\n"
 
 

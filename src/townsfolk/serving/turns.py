@@ -3,12 +3,13 @@
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from townsfolk.agents import Occasion, PromptBuilder, Session, View, Window, facts, offers_for
 from townsfolk.config import AgentSettings
 from townsfolk.engine import Detokenizer, Engine, GenerationRequest, SamplingParams, Timings
-from townsfolk.errors import ModelError
+from townsfolk.errors import Busy, ModelError
 from townsfolk.interpreter import GrammarCompiler, Part, StreamParser, reply_grammar
 from townsfolk.policy.check import Policy
 from townsfolk.serving.adapters import AdapterShelf
@@ -18,6 +19,7 @@ from townsfolk.types import Action, Decision, Offer, Persona, Sampling, Turn, Ve
 
 DECISION_PRIORITY = 1
 SPEECH_PRIORITY = 0
+WARM_PRIORITY = -1
 
 
 @dataclass
@@ -107,6 +109,18 @@ class TurnRunner:
     shelf: AdapterShelf
     settings: AgentSettings
 
+    def warm(self, session: Session, persona: Persona) -> None:
+        """Prefill what all prompts of a villager begin with: its first answer need not wait for it."""
+        request = GenerationRequest(
+            sequence_id=session.key,
+            prompt=self.prompts.opening(persona, session.name),
+            max_tokens=1,
+            adapter=self.shelf.hash_of(persona.name),
+            priority=WARM_PRIORITY,
+        )
+        with suppress(Busy):
+            self.generator.engine.submit(request, lambda event: None)
+
     async def run(
         self,
         state: GameState,
@@ -124,7 +138,7 @@ class TurnRunner:
         turn = _Delivery(self.policy, state, session, persona, view, occasion)
         asked = state.matcher.asked(occasion.text) if occasion.speech else ()
         known = facts(occasion.text, view, persona, session.name) if occasion.speech else ()
-        text = self.prompts.window_text(session, view, occasion, (*asked, *known))
+        text = self.prompts.window_text(session, view, occasion, known)
         offers = offers_for(state.game.actions, _open_to(persona, occasion, asked), view)
         adapter = self.shelf.hash_of(persona.name)
         draft, started = Draft(), time.time()
@@ -233,6 +247,6 @@ class _Delivery:
 
 
 def _open_to(persona: Persona, occasion: Occasion, asked: Collection[str]) -> set[str]:
-    """What the persona may do on this occasion: what it does of itself, and what it was asked for."""
+    """What it was asked for and does on request, else what the persona does of itself on this occasion."""
     unasked: tuple[str, ...] = getattr(persona.unasked, occasion.kind.value)
-    return {*unasked, *(set(asked) & set(persona.actions))}
+    return set(asked) & set(persona.on_request) or set(unasked)

@@ -61,7 +61,7 @@ class Village:
         if len(self._games) >= MAX_GAMES:
             self._games.pop(next(iter(self._games))).stop()
         self._games[game.game_id] = GameState(game)
-        self._rooms.store.connect(game)
+        self._rooms.store.record_game(game)
         return Connected(
             service_version=__version__,
             personas=tuple(sorted(known)),
@@ -103,6 +103,8 @@ class Village:
         turns = await asyncio.to_thread(self._rooms.store.recent_turns, *where, windows)
         memories = await asyncio.to_thread(self._rooms.store.memories_of, *where)
         session.restore([Window(turn.context, turn.reply) for turn in turns if turn.reply], memories)
+        session.name = observation.name
+        self._rooms.turns.warm(session, self._persona(observation.persona))
         return state.sessions.setdefault(observation.villager_id, session)
 
     def _begin(
