@@ -234,7 +234,7 @@ local TREES = {
 }
 
 local SIGNS = {
-	{ x = 2, z = -14, text = "Welcome to Elmbrook!\nSay hello to Brita, Odo,\nWren or Tam.\nHelp: /ai help" },
+	{ x = 4, z = -11, text = "Welcome to Elmbrook!\nSay hello to Brita, Odo,\nWren or Tam.\nHelp: /ai help" },
 	{ x = 2, z = -5, text = "Well: straight on.\nMarket: east.\nGarden: north.\nBuilding site: west." },
 	{ x = 5, z = 2, text = "Market\nOdo buys and sells:\napples, bread, torches." },
 	{ x = 2, z = 12, text = "Elmbrook garden\nWheat and cotton.\nTake what you need." },
@@ -294,8 +294,8 @@ function plan.make()
 		signs = signs,
 		chests = chests,
 		homes = {
-			guard = { x = -2, y = 1, z = -10 },
-			explorer = { x = 2, y = 1, z = -8 },
+			guard = { x = -2, y = 1, z = -11 },
+			explorer = { x = 1, y = 1, z = -10 },
 			trader = { x = 7, y = 1, z = 3 },
 			builder = { x = -7, y = 1, z = 1 },
 		},
