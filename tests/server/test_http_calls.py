@@ -151,6 +151,8 @@ def test_the_docs_need_nothing_from_outside(http: httpx.Client) -> None:
     page = http.get("/docs").text
     links = re.findall(r'(?:src|href)="([^"]+)"', page)
     assert len(links) >= 3
+    assert "//" not in page.replace("</", "").replace("window.location.protocol + '//'", "")
+    assert '"validatorUrl": null' in page
     assert all(link.startswith("/") and http.get(link).status_code == 200 for link in links)
 
 

@@ -16,13 +16,26 @@ from townsfolk.errors import ConfigError
 from townsfolk.gateway.serve import Ports, serve
 
 
+def _has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+IPV6 = pytest.param("::1", marks=pytest.mark.skipif(not _has_ipv6(), reason="no IPv6 loopback"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", IPV6])
 @pytest.mark.parametrize("section", ["http", "grpc"])
-def test_a_port_that_is_taken_is_told_with_what_to_do(section: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
+def test_a_port_that_is_taken_is_told_with_what_to_do(section: str, host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as other:
         port = other.getsockname()[1]
-        http = HttpSettings(port=port if section == "http" else 0)
-        settings = Settings(http=http, grpc=GrpcSettings(port=port if section == "grpc" else 0))
-        told = f"port {port} on 127.0.0.1 is taken: .* TOWNSFOLK_{section.upper()}__PORT"
+        http = HttpSettings(host=host, port=port if section == "http" else 0)
+        settings = Settings(http=http, grpc=GrpcSettings(host=host, port=port if section == "grpc" else 0))
+        told = f"port {port} on {host} is taken: .* TOWNSFOLK_{section.upper()}__PORT"
         with pytest.raises(ConfigError, match=told):
             asyncio.run(serve(FakeService(), settings, CollectorRegistry()))
 
@@ -35,6 +48,15 @@ def test_an_address_of_another_machine_is_told(section: str, host: str) -> None:
     settings = Settings(http=http, grpc=grpc, api_token="x" * 16)
     with pytest.raises(ConfigError, match=f"set {section}.host to an address of this machine"):
         asyncio.run(serve(FakeService(), settings, CollectorRegistry()))
+
+
+def test_answers_do_not_wait_for_the_clients_acknowledgement() -> None:
+    with running(FakeService()) as target, httpx.Client(base_url=target.http) as http:
+        http.get("/v1/models")
+        started = time.monotonic()
+        for _ in range(20):
+            http.get("/v1/models")
+        assert (time.monotonic() - started) / 20 < 0.035  # 0.04 and more where they do
 
 
 def test_grpc_can_be_left_out() -> None:

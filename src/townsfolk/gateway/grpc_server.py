@@ -6,7 +6,7 @@ call's deadline and a client that goes cancel the work, as grpc does by itself.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from time import perf_counter
 from typing import Any
 
@@ -176,11 +176,11 @@ class _Handlers:
         started, code = perf_counter(), grpc.StatusCode.UNKNOWN
         try:
             with self._gate.enter():
-                async with asyncio.timeout(self._time_left(context)):
+                async with asyncio.timeout(self._longest_s):
                     yield
             code = grpc.StatusCode.OK
         except asyncio.CancelledError:
-            code = grpc.StatusCode.CANCELLED
+            code = _why_cancelled(context)
             raise
         except (TownsfolkError, ValidationError, TimeoutError) as error:
             fault = _fault(error)
@@ -189,9 +189,12 @@ class _Handlers:
         finally:
             self._metrics.observe(route, code.name, perf_counter() - started)
 
-    def _time_left(self, context: grpc.aio.ServicerContext) -> float:
-        left = context.time_remaining()
-        return self._longest_s if left is None else min(left, self._longest_s)
+
+def _why_cancelled(context: grpc.aio.ServicerContext) -> grpc.StatusCode:
+    """grpc cancels a call whose deadline has passed and one whose client has gone."""
+    left = context.time_remaining()
+    late = left is not None and left <= 0
+    return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
 
 
 def _arguments(method: MethodDescriptor, data: bytes) -> tuple[BaseModel, ...]:
@@ -219,9 +222,8 @@ def _fault(error: Exception) -> Fault:
         return invalid_fields(error.errors())
     if isinstance(error, TownsfolkError):
         return fault_of(error)
-    return fault_of(DeadlineExceeded("the call's deadline passed: allow more time or ask for less"))
+    return fault_of(DeadlineExceeded("the call took longer than grpc.request_timeout_s: ask for less"))
 
 
 async def _abort(context: grpc.aio.ServicerContext, fault: Fault) -> None:
-    with suppress(grpc.aio.UsageError):  # the client has gone meanwhile
-        await context.abort(fault.grpc, fault.details(), fault.trailers())
+    await context.abort(fault.grpc, fault.details(), fault.trailers())

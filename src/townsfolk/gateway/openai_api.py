@@ -17,7 +17,7 @@ from townsfolk.gateway.service import ChatMessage, Service
 from townsfolk.gateway.sse import EventStream, stream
 from townsfolk.types import MAX_CONTEXT, InferChunk, PersonaName
 
-MAX_MESSAGES = 64
+MAX_MESSAGES = 256
 
 
 class TextPart(BaseModel):

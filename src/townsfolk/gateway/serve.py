@@ -52,19 +52,20 @@ async def serve(
         tasks = [asyncio.create_task(http.serve(sockets=[listening]))]
         if rpc is not None:
             tasks.append(asyncio.create_task(rpc.run()))
-        on_bound(Ports(listening.getsockname()[1], grpc_port))
-        await _until_cancelled(tasks, http)
+        try:
+            on_bound(Ports(listening.getsockname()[1], grpc_port))
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            http.should_exit = True
+            await _end(tasks)
 
 
-async def _until_cancelled(tasks: list["asyncio.Task[None]"], http: uvicorn.Server) -> None:
-    """Wait; a task that ends by itself has failed, and its error is raised."""
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        http.should_exit = True
-        for task in tasks[1:]:
-            task.cancel()
-        await asyncio.wait(tasks)
+async def _end(tasks: list["asyncio.Task[None]"]) -> None:
+    """Both have a few seconds; one that ended by itself has failed, and its error is raised."""
+    _, *grpc_tasks = tasks
+    for task in grpc_tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
     for task in tasks:
         if not task.cancelled():
             task.result()
@@ -98,12 +99,19 @@ def _http_server(service: Service, settings: Settings, registry: CollectorRegist
 def _http_socket(settings: Settings) -> Iterator[socket.socket]:
     host, port = settings.http.host, settings.http.port
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.create_server((host, port), family=family)
+        listening = _listen(host, port)
     except OSError as error:
         raise ConfigError(_not_bound("http", host, port, error)) from error
     with listening:
+        # Connections inherit it. asyncio sets it only on sockets that name their protocol, which those of
+        # create_server don't; without it each answer waits 40 ms for the client's delayed ACK.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield listening
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    return socket.create_server((host, port), family=family)
 
 
 def _bind_grpc(service: Service, settings: Settings, registry: CollectorRegistry) -> tuple[GrpcServer, int]:
@@ -118,7 +126,7 @@ def _bind_grpc(service: Service, settings: Settings, registry: CollectorRegistry
 def _reason(host: str, port: int) -> OSError:
     """Why the port can't be had: grpc does not say, so ask the system."""
     try:
-        with socket.create_server((host, port)):
+        with _listen(host, port):
             return OSError("it was not free a moment ago")
     except OSError as error:
         return error
