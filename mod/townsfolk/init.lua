@@ -47,6 +47,7 @@ for _, name in ipairs({"social", "move", "items", "nodes", "fight"}) do
 end
 
 -- The mind: what they perceive, the link to the service, and what comes back as speech
+tf.clock = load("clock")
 tf.minds = load("minds").new(tf.settings.tick_seconds, tf.settings.notable_gap, tf.outbox, tf.delta)
 tf.stats = load("stats")
 tf.observe = load("observe")

@@ -235,6 +235,13 @@ def test_who_dies_comes_home_with_all_it_had(found: Found) -> None:
     assert (scene["hp"], scene["carried"]) == (20, 7)
 
 
+def test_whose_body_is_lost_gets_another(found: Found) -> None:
+    scene = found["lost"]
+    assert scene["gone"]
+    assert scene["back"]
+    assert scene["carried"] == 1
+
+
 def test_a_villager_outlives_the_restart(starts: tuple[Found, Found]) -> None:
     before, after = starts[0]["keeper"], starts[1]["keeper"]
     assert after["id"] == before["id"]

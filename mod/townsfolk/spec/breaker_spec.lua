@@ -3,9 +3,7 @@ local breaker = dofile("src/breaker.lua")
 describe("breaker", function()
 	local b
 
-	before_each(function()
-		b = breaker.new(1, 3)
-	end)
+	before_each(function() b = breaker.new(1, 3) end)
 
 	it("lets all through while closed", function()
 		assert.is_true(b:allows(0))

@@ -1,6 +1,6 @@
 local replies = dofile("src/replies.lua")
 
-local mira, odo = {id = "v1", name = "Mira"}, {id = "v2", name = "Odo"}
+local mira, odo = { id = "v1", name = "Mira" }, { id = "v2", name = "Odo" }
 
 describe("replies", function()
 	local r

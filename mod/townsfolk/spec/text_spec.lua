@@ -26,7 +26,7 @@ describe("text", function()
 
 	it("knows which names the wire takes", function()
 		assert.equal("default:torch", text.name("default:torch"))
-		for _, name in ipairs({"", "two words", "ü", ("x"):rep(65), 7}) do
+		for _, name in ipairs({ "", "two words", "ü", ("x"):rep(65), 7 }) do
 			assert.is_nil(text.name(name))
 		end
 		assert.is_nil(text.name(nil))

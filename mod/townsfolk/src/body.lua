@@ -117,9 +117,6 @@ function Villager:get_staticdata()
 	if not v then
 		return ""
 	end
-	if not v.absent_until then
-		v.pos, v.hp = self.object:get_pos() or v.pos, self.object:get_hp()
-	end
 	tf.villagers.save(v)
 	return v.id
 end

@@ -11,7 +11,11 @@ breaker.__index = breaker
 -- `first_delay`, `longest_delay`: seconds between tries while open.
 function breaker.new(first_delay, longest_delay)
 	return setmetatable({
-		state = "closed", first_delay = first_delay, longest_delay = longest_delay, delay = first_delay, retry_at = 0,
+		state = "closed",
+		first_delay = first_delay,
+		longest_delay = longest_delay,
+		delay = first_delay,
+		retry_at = 0,
 	}, breaker)
 end
 

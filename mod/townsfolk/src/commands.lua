@@ -3,29 +3,27 @@
 local tf = ...
 
 local HELP = {
-	{"help", "what you are reading"},
-	{'say "text"', "talk to the villager you look at, else the nearest; the answer is for you alone"},
-	{"list", "the villagers, where they are and what they do"},
-	{"status", "how the link to the service fares"},
-	{"rate up|down [name]", "say whether the last reply was good"},
-	{"spawn <name> <persona>", "a new villager where you stand", true},
-	{"remove <name>", "it goes for good; what it carried stays", true},
-	{"persona <name> <persona>", "another personality", true},
-	{"freeze <name> <seconds>", "it does nothing for so long; 0 ends it", true},
-	{"reload", "greet the service anew, with the actions and personas as they are now", true},
+	{ "help", "what you are reading" },
+	{ 'say "text"', "talk to the villager you look at, else the nearest; the answer is for you alone" },
+	{ "list", "the villagers, where they are and what they do" },
+	{ "status", "how the link to the service fares" },
+	{ "rate up|down [name]", "say whether the last reply was good" },
+	{ "spawn <name> <persona>", "a new villager where you stand", true },
+	{ "remove <name>", "it goes for good; what it carried stays", true },
+	{ "persona <name> <persona>", "another personality", true },
+	{ "freeze <name> <seconds>", "it does nothing for so long; 0 ends it", true },
+	{ "reload", "greet the service anew, with the actions and personas as they are now", true },
 }
 
 local run = {}
-local privileged = {spawn = true, remove = true, persona = true, freeze = true, reload = true}
+local privileged = { spawn = true, remove = true, persona = true, freeze = true, reload = true }
 
 core.register_privilege("townsfolk", {
 	description = "May spawn, remove and change villagers",
 	give_to_singleplayer = true,
 })
 
-local function may_manage(player)
-	return core.check_player_privs(player, {townsfolk = true})
-end
+local function may_manage(player) return core.check_player_privs(player, { townsfolk = true }) end
 
 -- What `fn(villager)` returns for the villager called `name`, or what is wrong.
 local function with_villager(name, fn)
@@ -57,7 +55,7 @@ end
 -- Named, looked at or talked with; else the nearest within hearing.
 local function listener(player, line)
 	local speaker, ears, range = tf.events.speaker(player), tf.events.ears(), tf.settings.hearing
-	local now = core.get_us_time() / 1e6
+	local now = tf.clock()
 	local ear = tf.hearing.addressees(line, speaker, ears, range, now)[1]
 		or tf.hearing.listeners(speaker, ears, range)[1]
 	return ear and ear.villager
@@ -68,7 +66,7 @@ function run.say(name, rest)
 	local player = core.get_player_by_name(name)
 	if line == "" then
 		return usage("say")
-	elseif not player or not core.check_player_privs(name, {shout = true}) then
+	elseif not player or not core.check_player_privs(name, { shout = true }) then
 		return false, "To talk you must be in the world and have the privilege shout."
 	end
 	local v = listener(player, line)
@@ -111,7 +109,7 @@ end
 
 function run.rate(name, rest)
 	local which, villager_name = rest:match("^(%a+)%s*(%S*)$")
-	local value = ({up = 1, down = -1})[which]
+	local value = ({ up = 1, down = -1 })[which]
 	if not value then
 		return usage("rate")
 	end
@@ -182,7 +180,8 @@ core.register_chatcommand("ai", {
 		if not run[subcommand] then
 			return false, ("There is no /ai %s. Try /ai help."):format(subcommand)
 		elseif privileged[subcommand] and not may_manage(name) then
-			return false, "You need the privilege townsfolk: ask the server's owner for /grant " .. name .. " townsfolk"
+			return false,
+				"You need the privilege townsfolk: ask the server's owner for /grant " .. name .. " townsfolk"
 		end
 		return run[subcommand](name, rest)
 	end,

@@ -9,16 +9,16 @@ decisions.__index = decisions
 --        submit(villager, action, context); stale(decision, action)
 -- stale_after: seconds from the snapshot
 function decisions.new(hooks, stale_after)
-	return setmetatable({hooks = hooks, stale_after = stale_after, stale = 0}, decisions)
+	return setmetatable({ hooks = hooks, stale_after = stale_after, stale = 0 }, decisions)
 end
 
-local function list(value)
-	return type(value) == "table" and value or {}
-end
+local function list(value) return type(value) == "table" and value or {} end
 
 local function is_decision(decision)
-	return type(decision) == "table" and type(decision.villager_id) == "string"
-		and type(decision.turn_id) == "string" and type(decision.snapshot_time) == "number"
+	return type(decision) == "table"
+		and type(decision.villager_id) == "string"
+		and type(decision.turn_id) == "string"
+		and type(decision.snapshot_time) == "number"
 end
 
 -- {name, args} with all texts, or nil.
@@ -33,7 +33,7 @@ local function action_of(action)
 		end
 		args[i] = arg
 	end
-	return {name = action.name, args = args}
+	return { name = action.name, args = args }
 end
 
 local function actions_of(decision)
@@ -62,8 +62,11 @@ function decisions:carry_out(villager, decision, now)
 		self.hooks.say(villager, decision.speech, decision)
 	end
 	local context = {
-		turn_id = decision.turn_id, snapshot_time = decision.snapshot_time, decided_at = now,
-		player = decisions.player(decision), private = decision.private == true,
+		turn_id = decision.turn_id,
+		snapshot_time = decision.snapshot_time,
+		decided_at = now,
+		player = decisions.player(decision),
+		private = decision.private == true,
 	}
 	for _, action in ipairs(actions_of(decision)) do
 		self.hooks.submit(villager, action, context)

@@ -5,7 +5,7 @@ local delta = {}
 delta.__index = delta
 
 local TOLERANCE = 1
-local LENGTHS = {distance = true, home_distance = true, x = true, y = true, z = true}
+local LENGTHS = { distance = true, home_distance = true, x = true, y = true, z = true }
 
 local same
 
@@ -58,9 +58,7 @@ end
 
 delta.same = same
 
-function delta.new()
-	return setmetatable({taken = {}, sent = {}}, delta)
-end
+function delta.new() return setmetatable({ taken = {}, sent = {} }, delta) end
 
 -- Of `parts` (name -> table) those that changed; remembered as sent until told what became of them.
 function delta:changed(parts)

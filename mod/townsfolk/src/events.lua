@@ -10,9 +10,7 @@ local BY_NODE = 10
 local near = {} -- villager id -> set of player names
 local guard = tf.hearing.guard(tf.settings.villager_talk)
 
-local function now()
-	return core.get_us_time() / 1e6
-end
+local now = tf.clock
 
 -- Adds an event {kind, who, text, name, count, private} to what `v` tells next.
 function events.add(v, event)
@@ -24,19 +22,23 @@ end
 
 local function eyes(player)
 	local pos = player:get_pos()
-	return {x = pos.x, y = pos.y + (player:get_properties().eye_height or 1.5), z = pos.z}
+	return { x = pos.x, y = pos.y + (player:get_properties().eye_height or 1.5), z = pos.z }
 end
 
 -- `player` as hearing.lua wants a speaker.
 function events.speaker(player)
-	return {pos = eyes(player), look = player:get_look_dir(), last = tf.talk.last_talk(player:get_player_name())}
+	return {
+		pos = eyes(player),
+		look = player:get_look_dir(),
+		last = tf.talk.last_talk(player:get_player_name()),
+	}
 end
 
 -- All villagers there are now, as hearing.lua wants them.
 function events.ears()
 	local ears = {}
 	for i, v in ipairs(tf.villagers.all()) do
-		ears[i] = {id = v.id, name = v.name, pos = tf.body.eyes(v), villager = v}
+		ears[i] = { id = v.id, name = v.name, pos = tf.body.eyes(v), villager = v }
 	end
 	return ears
 end
@@ -46,7 +48,11 @@ function events.speak_to(player, v, line, private)
 	local name = player:get_player_name()
 	guard:player_spoke()
 	tf.talk.note(name, v)
-	events.add(v, {kind = "spoken_to", who = name, text = line, private = private or nil})
+	if tf.villagers.is_frozen(v) then
+		tf.script.no_words(v, name)
+		return
+	end
+	events.add(v, { kind = "spoken_to", who = name, text = line, private = private or nil })
 	tf.script.spoken_to(v, name)
 end
 
@@ -59,7 +65,7 @@ local function hear(player, line)
 	end
 	for _, ear in ipairs(tf.hearing.listeners(speaker, ears, range)) do
 		if not addressed[ear.id] then
-			events.add(ear.villager, {kind = "heard", who = player:get_player_name(), text = line})
+			events.add(ear.villager, { kind = "heard", who = player:get_player_name(), text = line })
 		end
 	end
 end
@@ -67,7 +73,12 @@ end
 core.register_on_chat_message(function(name, message)
 	local player = core.get_player_by_name(name)
 	local line = tf.text.clean(message)
-	if player and line ~= "" and line:sub(1, 1) ~= "/" and core.check_player_privs(name, {shout = true}) then
+	if
+		player
+		and line ~= ""
+		and line:sub(1, 1) ~= "/"
+		and core.check_player_privs(name, { shout = true })
+	then
 		hear(player, line)
 	end
 end)
@@ -77,10 +88,10 @@ function events.villager_said(v, line)
 	if not guard:villager_spoke() then
 		return
 	end
-	local speaker = {pos = tf.body.eyes(v)}
+	local speaker = { pos = tf.body.eyes(v) }
 	for _, ear in ipairs(tf.hearing.listeners(speaker, events.ears(), tf.settings.hearing)) do
 		if ear.id ~= v.id then
-			events.add(ear.villager, {kind = "heard", who = v.name, text = line})
+			events.add(ear.villager, { kind = "heard", who = v.name, text = line })
 		end
 	end
 end
@@ -95,13 +106,13 @@ end
 
 core.register_on_placenode(function(pos, node, placer)
 	if placer and placer:is_player() then
-		seen_at(pos, {kind = "placed", who = placer:get_player_name(), name = node.name})
+		seen_at(pos, { kind = "placed", who = placer:get_player_name(), name = node.name })
 	end
 end)
 
 core.register_on_dignode(function(pos, node, digger)
 	if digger and digger:is_player() then
-		seen_at(pos, {kind = "dug", who = digger:get_player_name(), name = node.name})
+		seen_at(pos, { kind = "dug", who = digger:get_player_name(), name = node.name })
 	end
 end)
 
@@ -115,19 +126,21 @@ end
 
 tf.body.on_punch(function(v, puncher, damage)
 	local count = math.max(0, math.min(65535, math.floor(damage or 0)))
-	events.add(v, {kind = "punched", who = name_of(puncher), count = count})
+	events.add(v, { kind = "punched", who = name_of(puncher), count = count })
 	tf.script.hurt(v, puncher)
 end)
 
-tf.body.on_gift(function(v, player, item, count)
-	events.add(v, {kind = "gift", who = player:get_player_name(), name = item, count = count})
-end)
+tf.body.on_gift(
+	function(v, player, item, count)
+		events.add(v, { kind = "gift", who = player:get_player_name(), name = item, count = count })
+	end
+)
 
 tf.execute.on_outcome(function(v, ctx, tag, verdict, reason)
 	if ctx.turn_id then
 		tf.link.outcome(v.id, ctx.turn_id, tag, verdict, reason)
 		local told = verdict == "done" and tag or ("%s: %s"):format(tag, reason or verdict)
-		events.add(v, {kind = verdict == "done" and "arrived" or "failed", text = told})
+		events.add(v, { kind = verdict == "done" and "arrived" or "failed", text = told })
 	end
 end)
 
@@ -137,12 +150,12 @@ local function look_for_players(v, players)
 		local far = tf.geometry.distance(pos, at)
 		after[name] = far <= (before[name] and GONE or NEAR) or nil
 		if after[name] and not before[name] then
-			events.add(v, {kind = "joined", who = name})
+			events.add(v, { kind = "joined", who = name })
 		end
 	end
 	for name in pairs(before) do
 		if not after[name] then
-			events.add(v, {kind = "left", who = name})
+			events.add(v, { kind = "left", who = name })
 		end
 	end
 	near[v.id] = after

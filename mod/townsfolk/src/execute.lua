@@ -187,6 +187,7 @@ local function begin_task(v, request, def, task)
 	if v.task then
 		end_task(v, "failed", "something else came up")
 	end
+	tf.walk.stop(v)
 	v.doing = request.tag
 	v.task = {request = request, step = task.step, stop = task.stop, lasting = def.lasting, age = 0}
 	if def.lasting then

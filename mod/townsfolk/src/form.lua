@@ -13,14 +13,21 @@ local escape = core.formspec_escape
 local function thumb(x, y, reply, value)
 	local name = ("rate_%s_%s"):format(value > 0 and "up" or "down", reply.turn_id)
 	local colour = reply.rated == value and (value > 0 and GREEN or RED) or "#ffffff"
-	return ("style[%s;textcolor=%s]button[%.2f,%.2f;0.9,0.8;%s;%s]")
-		:format(escape(name), colour, x, y, escape(name), value > 0 and "+1" or "-1")
+	return ("style[%s;textcolor=%s]button[%.2f,%.2f;0.9,0.8;%s;%s]"):format(
+		escape(name),
+		colour,
+		x,
+		y,
+		escape(name),
+		value > 0 and "+1" or "-1"
+	)
 end
 
 local function reply_row(i, reply)
 	local y = 1.2 + (i - 1) * 1.3
 	return ("textarea[0.4,%.2f;7.2,1.2;;;%s]"):format(y, escape(reply.text))
-		.. thumb(7.7, y, reply, 1) .. thumb(8.7, y, reply, -1)
+		.. thumb(7.7, y, reply, 1)
+		.. thumb(8.7, y, reply, -1)
 end
 
 local function content(v, player)
@@ -34,9 +41,13 @@ local function content(v, player)
 		parts[#parts + 1] = reply_row(i, replies[i])
 	end
 	if #replies == 0 then
-		parts[#parts + 1] = ("label[0.4,1.6;%s]"):format(escape(v.name .. " has not said anything to you yet."))
+		parts[#parts + 1] = ("label[0.4,1.6;%s]"):format(
+			escape(v.name .. " has not said anything to you yet.")
+		)
 	end
-	parts[#parts + 1] = ("field[0.4,7.2;7.2,0.8;line;%s;]field_close_on_enter[line;false]"):format(escape("Say"))
+	parts[#parts + 1] = ("field[0.4,7.2;7.2,0.8;line;%s;]field_close_on_enter[line;false]"):format(
+		escape("Say")
+	)
 	parts[#parts + 1] = "button[7.7,7.2;1.9,0.8;say;Say]"
 	return table.concat(parts)
 end
@@ -63,8 +74,11 @@ local function thumb_pressed(fields)
 end
 
 local function say(player, v, line)
-	if not core.check_player_privs(player, {shout = true}) then
-		core.chat_send_player(player:get_player_name(), "You may not speak here: the privilege shout is missing.")
+	if not core.check_player_privs(player, { shout = true }) then
+		core.chat_send_player(
+			player:get_player_name(),
+			"You may not speak here: the privilege shout is missing."
+		)
 	elseif within_reach(player, v) then
 		tf.events.speak_to(player, v, line, true)
 	else
@@ -99,9 +113,7 @@ core.register_on_player_receive_fields(function(player, formname, fields)
 	return true
 end)
 
-tf.body.on_rightclick(function(v, clicker)
-	show(clicker:get_player_name(), v)
-end)
+tf.body.on_rightclick(function(v, clicker) show(clicker:get_player_name(), v) end)
 
 tf.talk.on_reply(function(player, v)
 	if open[player] == v.id then
@@ -109,6 +121,4 @@ tf.talk.on_reply(function(player, v)
 	end
 end)
 
-core.register_on_leaveplayer(function(player)
-	open[player:get_player_name()] = nil
-end)
+core.register_on_leaveplayer(function(player) open[player:get_player_name()] = nil end)

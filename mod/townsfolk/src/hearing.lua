@@ -7,18 +7,14 @@ local LOOKED_AT = 0.94
 -- Seconds for which a talk goes on without a name.
 local TALK_LASTS = 20
 
-local function words(line)
-	return " " .. line:lower():gsub("[%p%s]+", " ") .. " "
-end
+local function words(line) return " " .. line:lower():gsub("[%p%s]+", " ") .. " " end
 
 -- Is `name` in `line`, as a word of its own, whatever its case?
 function hearing.names(line, name)
 	return words(line):find(words(name):gsub("^ +", " "):gsub(" +$", " "), 1, true) ~= nil
 end
 
-local function distance(a, b)
-	return math.sqrt((a.x - b.x) ^ 2 + (a.y - b.y) ^ 2 + (a.z - b.z) ^ 2)
-end
+local function distance(a, b) return math.sqrt((a.x - b.x) ^ 2 + (a.y - b.y) ^ 2 + (a.z - b.z) ^ 2) end
 
 -- The cosine of the angle between where the speaker looks and where `pos` is.
 local function facing(speaker, pos)
@@ -27,7 +23,9 @@ local function facing(speaker, pos)
 		return 1
 	end
 	local look = speaker.look
-	local dot = look.x * (pos.x - speaker.pos.x) + look.y * (pos.y - speaker.pos.y) + look.z * (pos.z - speaker.pos.z)
+	local dot = look.x * (pos.x - speaker.pos.x)
+		+ look.y * (pos.y - speaker.pos.y)
+		+ look.z * (pos.z - speaker.pos.z)
 	return dot / far
 end
 
@@ -36,7 +34,7 @@ local function within(speaker, villagers, range)
 	for _, villager in ipairs(villagers) do
 		local far = distance(speaker.pos, villager.pos)
 		if far <= range then
-			near[#near + 1] = {villager = villager, distance = far}
+			near[#near + 1] = { villager = villager, distance = far }
 		end
 	end
 	table.sort(near, function(a, b) return a.distance < b.distance end)
@@ -69,7 +67,7 @@ function hearing.addressees(line, speaker, villagers, range, now)
 	if #named > 0 then
 		return named
 	end
-	return {hearing.looked_at(speaker, near) or hearing.talked_with(speaker, near, now)}
+	return { hearing.looked_at(speaker, near) or hearing.talked_with(speaker, near, now) }
 end
 
 -- The first of `near` that the speaker looks at, or nil.
@@ -97,13 +95,9 @@ local guard = {}
 guard.__index = guard
 
 -- Lets `limit` lines of villagers be heard by villagers before a player must speak again.
-function hearing.guard(limit)
-	return setmetatable({limit = limit, lines = 0}, guard)
-end
+function hearing.guard(limit) return setmetatable({ limit = limit, lines = 0 }, guard) end
 
-function guard:player_spoke()
-	self.lines = 0
-end
+function guard:player_spoke() self.lines = 0 end
 
 -- May villagers hear the line that a villager says now?
 function guard:villager_spoke()

@@ -9,17 +9,19 @@ local GREET_AGAIN = 120 -- seconds
 local GREETING_DISTANCE = 5
 local FLEE_SECONDS = 4
 local FLEE_DISTANCE = 8
-local REST = {least = 4, most = 12} -- seconds between strolls
+local REST = { least = 4, most = 12 } -- seconds between strolls
 
-local GREETINGS = {"Hello %s.", "Good day, %s.", "Welcome, %s.", "%s! Good to see you."}
+local GREETINGS = { "Hello %s.", "Good day, %s.", "Welcome, %s.", "%s! Good to see you." }
 
-local function between(range, random)
-	return range.least + (range.most - range.least) * random()
-end
+local function between(range, random) return range.least + (range.most - range.least) * random() end
 
 local function stroll(facts, random)
 	local angle, far = random() * 2 * math.pi, STROLL * random()
-	return {x = facts.home.x + math.sin(angle) * far, y = facts.home.y, z = facts.home.z + math.cos(angle) * far}
+	return {
+		x = facts.home.x + math.sin(angle) * far,
+		y = facts.home.y,
+		z = facts.home.z + math.cos(angle) * far,
+	}
 end
 
 local function stranger(memory, facts)
@@ -33,14 +35,12 @@ local function stranger(memory, facts)
 end
 
 -- What one villager keeps in mind while it goes by script.
-function instinct.new(now)
-	return {greeted = {}, rest_until = now}
-end
+function instinct.new(now) return { greeted = {}, rest_until = now } end
 
 local function greet(memory, player, facts, random)
 	memory.greeted[player.name] = facts.now
 	local line = GREETINGS[math.floor(random() * #GREETINGS) + 1]
-	return {kind = "greet", player = player.name, line = line:format(player.name)}
+	return { kind = "greet", player = player.name, line = line:format(player.name) }
 end
 
 -- The next thing to do, or nil: {kind = "flee", from, distance}, {kind = "greet", player, line},
@@ -50,7 +50,7 @@ end
 function instinct.next(memory, facts, random)
 	if facts.hurt and facts.now - facts.hurt.at < FLEE_SECONDS and memory.fled ~= facts.hurt.at then
 		memory.fled = facts.hurt.at
-		return {kind = "flee", from = facts.hurt.from, distance = FLEE_DISTANCE}
+		return { kind = "flee", from = facts.hurt.from, distance = FLEE_DISTANCE }
 	end
 	local player = stranger(memory, facts)
 	if player then
@@ -59,7 +59,7 @@ function instinct.next(memory, facts, random)
 		return nil
 	end
 	memory.rest_until = facts.now + between(REST, random)
-	return {kind = "walk", to = facts.home_distance > TOO_FAR and facts.home or stroll(facts, random)}
+	return { kind = "walk", to = facts.home_distance > TOO_FAR and facts.home or stroll(facts, random) }
 end
 
 return instinct

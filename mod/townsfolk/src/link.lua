@@ -20,27 +20,30 @@ local most = MAX_OBSERVATIONS
 local pending, not_before, asked_at = 0, 0, 0
 local asked_by = {} -- villager id -> the player whose answer is awaited
 
-local function now()
-	return core.get_us_time() / 1e6
-end
+local now = tf.clock
 
 local answered_at = now()
 
 local routes = tf.decisions.new({
-	villager = function(id)
-		return tf.villagers.get(id)
-	end,
+	villager = function(id) return tf.villagers.get(id) end,
 	say = function(v, line, decision)
 		local player = tf.decisions.player(decision)
 		asked_by[v.id] = nil
-		tf.talk.say(v, line, {to = player, private = decision.private == true, turn_id = decision.turn_id})
+		tf.talk.say(v, line, { to = player, private = decision.private == true, turn_id = decision.turn_id })
 	end,
 	submit = function(v, action, context)
+		asked_by[v.id] = nil
 		tf.execute.submit(v, action, context)
 	end,
 	stale = function(decision, action)
 		tf.stats.stale = tf.stats.stale + 1
-		link.outcome(decision.villager_id, decision.turn_id, tf.tag.format(action.name, action.args), "refused", "stale")
+		link.outcome(
+			decision.villager_id,
+			decision.turn_id,
+			tf.tag.format(action.name, action.args),
+			"refused",
+			"stale"
+		)
 	end,
 }, tf.settings.stale_after)
 
@@ -50,29 +53,26 @@ function link.connected()
 end
 
 -- Seconds since the service last answered.
-function link.silence()
-	return now() - answered_at
-end
+function link.silence() return now() - answered_at end
 
 -- Tells what became of an action that the service decided.
 function link.outcome(villager_id, turn_id, tag, verdict, reason)
 	if tf.text.name(turn_id) then
 		outcomes:push({
-			turn_id = turn_id, villager_id = villager_id, action = tf.text.clean(tag), verdict = verdict,
+			turn_id = turn_id,
+			villager_id = villager_id,
+			action = tf.text.clean(tag),
+			verdict = verdict,
 			reason = reason and tf.text.clean(reason),
 		})
 	end
 end
 
 -- `player` finds the turn good (1) or bad (-1).
-function link.rate(turn_id, player, value)
-	ratings:push({turn_id = turn_id, player = player, value = value})
-end
+function link.rate(turn_id, player, value) ratings:push({ turn_id = turn_id, player = player, value = value }) end
 
 -- Greets the service anew: it gets the actions and personas as they are now.
-function link.reconnect()
-	greeted = false
-end
+function link.reconnect() greeted = false end
 
 -- It is there, though it may not have done what was asked.
 local function reached()
@@ -90,7 +90,10 @@ local function failed(reason)
 	tf.stats.failures = tf.stats.failures + 1
 	pending = 0
 	if breaker:failure(now()) then
-		core.log("warning", ("[townsfolk] the service at %s is away: %s"):format(tf.settings.service_url, reason))
+		core.log(
+			"warning",
+			("[townsfolk] the service at %s is away: %s"):format(tf.settings.service_url, reason)
+		)
 	end
 end
 
@@ -133,14 +136,16 @@ local function personas()
 	return #list > 0 and list or nil
 end
 
-local function game_name()
-	return Settings(core.get_worldpath() .. "/world.mt"):get("gameid")
-end
+local function game_name() return Settings(core.get_worldpath() .. "/world.mt"):get("gameid") end
 
 local function greeting()
 	return {
-		game_id = game_id(), mod_version = tf.version, engine_version = core.get_version().string,
-		game_name = game_name(), actions = tf.registry:specs(), personas = personas(),
+		game_id = game_id(),
+		mod_version = tf.version,
+		engine_version = core.get_version().string,
+		game_name = game_name(),
+		actions = tf.registry:specs(),
+		personas = personas(),
 	}
 end
 
@@ -148,11 +153,21 @@ local function welcomed(reply)
 	greeted = true
 	most = math.max(1, math.min(MAX_OBSERVATIONS, tonumber(reply.max_observations) or MAX_OBSERVATIONS))
 	tf.minds:reset()
-	core.log("action", ("[townsfolk] connected to the service %s at %s")
-		:format(tostring(reply.service_version), tf.settings.service_url))
+	core.log(
+		"action",
+		("[townsfolk] connected to the service %s at %s"):format(
+			tostring(reply.service_version),
+			tf.settings.service_url
+		)
+	)
 	for _, persona in ipairs(type(reply.unknown_personas) == "table" and reply.unknown_personas or {}) do
-		core.log("warning", ("[townsfolk] the service has no persona %s; %s answers for it")
-			:format(tostring(persona), tostring(reply.default_persona)))
+		core.log(
+			"warning",
+			("[townsfolk] the service has no persona %s; %s answers for it"):format(
+				tostring(persona),
+				tostring(reply.default_persona)
+			)
+		)
 	end
 end
 
@@ -171,7 +186,10 @@ local function send_rating()
 	tf.requests.post("/v1/ratings", rating[1], function(what, value, retry_after_ms)
 		if what == "rejected" then
 			answered()
-			core.log("warning", ("[townsfolk] a rating by %s was not taken: %s"):format(rating[1].player, value))
+			core.log(
+				"warning",
+				("[townsfolk] a rating by %s was not taken: %s"):format(rating[1].player, value)
+			)
 		elseif not settle(what, value, retry_after_ms) then
 			ratings:give_back(rating)
 		end
@@ -201,8 +219,14 @@ local function observation(mind, at)
 		end
 	end
 	return {
-		villager_id = v.id, name = v.name, persona = v.persona, snapshot_time = at,
-		time_of_day = core.get_timeofday(), me = changed.me, around = changed.around, events = events,
+		villager_id = v.id,
+		name = v.name,
+		persona = v.persona,
+		snapshot_time = at,
+		time_of_day = core.get_timeofday(),
+		me = changed.me,
+		around = changed.around,
+		events = events,
 	}
 end
 
@@ -250,21 +274,22 @@ local function collect(due, at)
 	local observations, sent = {}, {}
 	for i, mind in ipairs(due) do
 		observations[i] = observation(mind, at)
-		sent[mind.id] = {mind = mind, events = observations[i].events}
+		sent[mind.id] = { mind = mind, events = observations[i].events }
 	end
 	return observations, sent
 end
 
-local function filled(list)
-	return #list > 0 and list or nil
-end
+local function filled(list) return #list > 0 and list or nil end
 
 local function send_step(due, at)
 	local observations, sent = collect(due, at)
 	local told = outcomes:take(MAX_OUTCOMES)
 	asked_at = at
 	tf.requests.post("/v1/step", {
-		game_id = game_id(), observations = filled(observations), outcomes = filled(told), max_wait_ms = MAX_WAIT_MS,
+		game_id = game_id(),
+		observations = filled(observations),
+		outcomes = filled(told),
+		max_wait_ms = MAX_WAIT_MS,
 	}, function(what, value, retry_after_ms)
 		if settle(what, value, retry_after_ms) then
 			take_reply(value, sent)
@@ -299,8 +324,6 @@ core.register_globalstep(function()
 end)
 
 -- What was said during an outage is not answered after it.
-function link.forget_old()
-	tf.minds:expire(ANSWER_OLD, now())
-end
+function link.forget_old() tf.minds:expire(ANSWER_OLD, now()) end
 
 return link

@@ -6,31 +6,34 @@ minds.__index = minds
 local EVENTS = 32
 
 -- How soon an event wants an answer. Those that are not here wait for the next tick.
-local URGENT = {spoken_to = true}
-local NOTABLE = {punched = true, gift = true, joined = true}
+local URGENT = { spoken_to = true }
+local NOTABLE = { punched = true, gift = true, joined = true }
 
 -- tick    seconds between observations of a villager that nothing happens to
 -- gap     seconds between two observations of one villager that nobody speaks to
 -- outbox, delta  the modules of these names
 function minds.new(tick, gap, outbox, delta)
-	return setmetatable({tick = tick, gap = gap, outbox = outbox, delta = delta, of = {}}, minds)
+	return setmetatable({ tick = tick, gap = gap, outbox = outbox, delta = delta, of = {} }, minds)
 end
 
 function minds:get(id, now)
 	local mind = self.of[id]
 	if not mind then
 		mind = {
-			id = id, events = self.outbox.new(EVENTS), delta = self.delta.new(), told_at = now, not_before = now,
-			urgent = false, notable = false,
+			id = id,
+			events = self.outbox.new(EVENTS),
+			delta = self.delta.new(),
+			told_at = now,
+			not_before = now,
+			urgent = false,
+			notable = false,
 		}
 		self.of[id] = mind
 	end
 	return mind
 end
 
-function minds:forget(id)
-	self.of[id] = nil
-end
+function minds:forget(id) self.of[id] = nil end
 
 local function mark(mind, event)
 	mind.urgent = mind.urgent or URGENT[event.kind] or false
@@ -82,7 +85,7 @@ function minds:take(id, now)
 	mind.told_at, mind.urgent, mind.notable = now, false, false
 	local events = mind.events:take(EVENTS)
 	if #events == 0 then
-		events[1] = {kind = "tick", at = now}
+		events[1] = { kind = "tick", at = now }
 	end
 	return events
 end

@@ -30,9 +30,7 @@ function notable.names(setting, registered)
 	return names
 end
 
-local function square(a, b)
-	return (a.x - b.x) ^ 2 + (a.y - b.y) ^ 2 + (a.z - b.z) ^ 2
-end
+local function square(a, b) return (a.x - b.x) ^ 2 + (a.y - b.y) ^ 2 + (a.z - b.z) ^ 2 end
 
 local function nearer(a, b)
 	if a.square ~= b.square then
@@ -45,7 +43,7 @@ end
 local function nearest_of(name, positions, from, each)
 	local best = {}
 	for _, pos in ipairs(positions) do
-		local found = {name = name, pos = pos, square = square(from, pos)}
+		local found = { name = name, pos = pos, square = square(from, pos) }
 		if #best < each or nearer(found, best[each]) then
 			best[math.min(#best + 1, each)] = found
 			table.sort(best, nearer)

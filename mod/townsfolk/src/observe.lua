@@ -1,5 +1,5 @@
 -- ADAPTER: what a villager perceives, as the wire wants it (`Observation`). Looking for nodes is the
--- costly part: it is done every few seconds at most, and for few villagers in one server step.
+-- costly part (about 1 ms): villagers do it in turn, one in a server step, and remember what they saw.
 local tf = ...
 
 local observe = {}
@@ -7,24 +7,16 @@ local observe = {}
 local MAX_THINGS, MAX_NODES, EACH_NODE = 24, 24, 2
 local ACROSS, UPWARD = 10, 4 -- nodes that are searched round the villager
 local LOOK_AGAIN, MOVED = 5, 4 -- seconds, nodes
-local SCANS_PER_STEP = 3
 
 local notable_names = {}
 local seen = {} -- villager id -> {at, pos, nodes}
-local scans_left = SCANS_PER_STEP
 
 core.register_on_mods_loaded(function()
 	local setting = tf.settings.notable_nodes or tf.notable.DEFAULT
 	notable_names = tf.notable.names(setting, core.registered_nodes)
 end)
 
-core.register_globalstep(function()
-	scans_left = SCANS_PER_STEP
-end)
-
-local function distance(from, to)
-	return tf.text.tenth(math.min(1000, tf.geometry.distance(from, to)))
-end
+local function distance(from, to) return tf.text.tenth(math.min(1000, tf.geometry.distance(from, to))) end
 
 -- What the game calls an item in speech; nil where it has no such name.
 local function item_title(stack)
@@ -32,9 +24,7 @@ local function item_title(stack)
 	return title ~= "" and title or nil
 end
 
-local function held_by(player)
-	return tf.text.name(player:get_wielded_item():get_name())
-end
+local function held_by(player) return tf.text.name(player:get_wielded_item():get_name()) end
 
 local DESCRIBE = {}
 
@@ -42,9 +32,7 @@ function DESCRIBE.player(thing, object)
 	thing.held, thing.hp = held_by(object), object:get_hp()
 end
 
-function DESCRIBE.villager(thing, object)
-	thing.hp = object:get_hp()
-end
+function DESCRIBE.villager(thing, object) thing.hp = object:get_hp() end
 
 function DESCRIBE.mob(thing, object)
 	local title = object:get_luaentity().description or thing.name:match("[^:]+$"):gsub("_", " ")
@@ -62,7 +50,8 @@ local function thing_of(object, pos)
 	if not kind or not tf.text.name(name) or not at then
 		return nil
 	end
-	local thing = {kind = kind, name = name, distance = distance(pos, at), direction = tf.geometry.direction(pos, at)}
+	local thing =
+		{ kind = kind, name = name, distance = distance(pos, at), direction = tf.geometry.direction(pos, at) }
 	DESCRIBE[kind](thing, object, count)
 	return thing
 end
@@ -86,7 +75,7 @@ local function written_on(pos)
 end
 
 local function find_nodes(pos)
-	local reach = {x = ACROSS, y = UPWARD, z = ACROSS}
+	local reach = { x = ACROSS, y = UPWARD, z = ACROSS }
 	local low, high = vector.subtract(pos, reach), vector.add(pos, reach)
 	local found = core.find_nodes_in_area(low, high, notable_names, true)
 	local nodes = tf.notable.nearest(found, pos, EACH_NODE, MAX_NODES)
@@ -96,23 +85,49 @@ local function find_nodes(pos)
 	return nodes
 end
 
--- Notable nodes as they were seen a moment ago; looked for anew when that is long ago or far away.
-local function nodes_seen(v, pos, now)
-	local last = seen[v.id]
-	local fresh = last and now - last.at < LOOK_AGAIN and tf.geometry.distance(last.pos, pos) < MOVED
-	if not fresh and (scans_left > 0 or not last) then
-		scans_left = scans_left - 1
-		last = {at = now, pos = pos, nodes = find_nodes(pos)}
-		seen[v.id] = last
+local function look_for_nodes(v, now)
+	local pos = tf.body.pos(v)
+	seen[v.id] = { at = now, pos = pos, nodes = find_nodes(pos) }
+end
+
+-- Of the villagers that may have missed something, the one whose last look is the longest ago; or nil.
+local function next_to_look(now)
+	local next_one, oldest
+	for _, v in ipairs(tf.villagers.all()) do
+		local last = seen[v.id]
+		local at = last and last.at or 0
+		local moved = last and tf.geometry.distance(last.pos, tf.body.pos(v)) >= MOVED
+		if (moved or now - at >= LOOK_AGAIN) and (not oldest or at < oldest) then
+			next_one, oldest = v, at
+		end
 	end
-	return last.nodes
+	return next_one
+end
+
+core.register_globalstep(function()
+	local now = tf.clock()
+	local v = next_to_look(now)
+	if v then
+		look_for_nodes(v, now)
+	end
+end)
+
+-- Notable nodes as they were seen last, at the latest now.
+local function nodes_seen(v, now)
+	if not seen[v.id] then
+		look_for_nodes(v, now)
+	end
+	return seen[v.id].nodes
 end
 
 local function nodes_near(v, pos, now)
 	local nodes = {}
-	for i, node in ipairs(nodes_seen(v, pos, now)) do
+	for i, node in ipairs(nodes_seen(v, now)) do
 		nodes[i] = {
-			name = node.name, title = node.title, text = node.text, distance = distance(pos, node.pos),
+			name = node.name,
+			title = node.title,
+			text = node.text,
+			distance = distance(pos, node.pos),
 			direction = tf.geometry.direction(pos, node.pos),
 		}
 	end
@@ -120,16 +135,14 @@ local function nodes_near(v, pos, now)
 end
 
 -- A list, or nothing where it is empty: the engine would write an empty one as null.
-local function filled(list)
-	return #list > 0 and list or nil
-end
+local function filled(list) return #list > 0 and list or nil end
 
 local function carried(v)
 	local stacks = {}
 	for _, stack in ipairs(v.inv:get_list("main")) do
 		local name = tf.text.name(stack:get_name())
 		if name then
-			stacks[#stacks + 1] = {name = name, count = stack:get_count()}
+			stacks[#stacks + 1] = { name = name, count = stack:get_count() }
 		end
 	end
 	return stacks
@@ -137,9 +150,12 @@ end
 
 local function own_state(v, pos)
 	return {
-		position = {x = tf.text.tenth(pos.x), y = tf.text.tenth(pos.y), z = tf.text.tenth(pos.z)},
-		hp = v.object:get_hp(), hp_max = tf.body.HP_MAX, doing = tf.text.clean(v.doing or ""),
-		inventory = filled(carried(v)), home_distance = tf.text.tenth(tf.geometry.distance(pos, v.home)),
+		position = { x = tf.text.tenth(pos.x), y = tf.text.tenth(pos.y), z = tf.text.tenth(pos.z) },
+		hp = v.object:get_hp(),
+		hp_max = tf.body.HP_MAX,
+		doing = tf.text.clean(v.doing or ""),
+		inventory = filled(carried(v)),
+		home_distance = tf.text.tenth(tf.geometry.distance(pos, v.home)),
 		home_direction = tf.geometry.direction(pos, v.home),
 	}
 end
@@ -150,12 +166,10 @@ function observe.parts(v, now)
 	local pos = tf.body.pos(v)
 	return {
 		me = own_state(v, pos),
-		around = {things = filled(things_near(v, pos)), nodes = filled(nodes_near(v, pos, now))},
+		around = { things = filled(things_near(v, pos)), nodes = filled(nodes_near(v, pos, now)) },
 	}
 end
 
-function observe.forget(v)
-	seen[v.id] = nil
-end
+function observe.forget(v) seen[v.id] = nil end
 
 return observe

@@ -3,9 +3,7 @@
 local outbox = {}
 outbox.__index = outbox
 
-function outbox.new(limit)
-	return setmetatable({limit = limit, items = {}, dropped = 0}, outbox)
-end
+function outbox.new(limit) return setmetatable({ limit = limit, items = {}, dropped = 0 }, outbox) end
 
 function outbox:trim()
 	while #self.items > self.limit do
@@ -19,9 +17,7 @@ function outbox:push(item)
 	self:trim()
 end
 
-function outbox:count()
-	return #self.items
-end
+function outbox:count() return #self.items end
 
 -- Up to `most` items, oldest first; they are gone from the queue.
 function outbox:take(most)
@@ -37,7 +33,7 @@ end
 -- Puts items that could not be delivered back in front of those that came since.
 function outbox:give_back(taken)
 	local items = {}
-	for _, list in ipairs({taken, self.items}) do
+	for _, list in ipairs({ taken, self.items }) do
 		for _, item in ipairs(list) do
 			items[#items + 1] = item
 		end

@@ -58,7 +58,7 @@ end
 --   max_cells = 1500   how many cells to look at before the best so far is taken
 --   max_drop = 3       the deepest step down
 function pathfind.new(class, start, goal, options)
-	local self = setmetatable({class = class, start = start, goal = goal}, pathfind)
+	local self = setmetatable({start = start, goal = goal, world = class, classes = {}}, pathfind)
 	self.within = options.within or 0.9
 	self.radius = options.radius or 40
 	self.left = options.max_cells or 1500
@@ -72,6 +72,17 @@ end
 function pathfind:_number(x, y, z)
 	local half = SPAN / 2
 	return ((x - self.start.x + half) * SPAN + y - self.start.y + half) * SPAN + z - self.start.z + half
+end
+
+-- Each cell is asked for once: its neighbours would ask a dozen times, and the answer is dear.
+function pathfind:_class(x, y, z)
+	local number = self:_number(x, y, z)
+	local class = self.classes[number]
+	if not class then
+		class = self.world(x, y, z)
+		self.classes[number] = class
+	end
+	return class
 end
 
 function pathfind:_remaining(x, y, z)
@@ -93,17 +104,17 @@ function pathfind:_reach(x, y, z, cost, from)
 end
 
 function pathfind:_fits(x, y, z)
-	return PASSABLE[self.class(x, y, z)] and PASSABLE[self.class(x, y + 1, z)]
+	return PASSABLE[self:_class(x, y, z)] and PASSABLE[self:_class(x, y + 1, z)]
 end
 
 function pathfind:_carries(x, y, z)
-	return self.class(x, y, z) == "water" or self.class(x, y - 1, z) == "solid"
+	return self:_class(x, y, z) == "water" or self:_class(x, y - 1, z) == "solid"
 end
 
 -- The cell where one lands who walks into the free cell x, y, z; nil where the fall is too deep or bad.
 function pathfind:_landing(x, y, z)
 	for depth = 0, self.max_drop do
-		if depth > 0 and not PASSABLE[self.class(x, y - depth, z)] then
+		if depth > 0 and not PASSABLE[self:_class(x, y - depth, z)] then
 			return nil
 		elseif self:_carries(x, y - depth, z) then
 			return y - depth
@@ -121,10 +132,11 @@ function pathfind:_try_straight(cell, dx, dz)
 	if self:_fits(x, y, z) then
 		local landing = self:_landing(x, y, z)
 		if landing then
-			local cost = cell.cost + 1 + (y - landing) * 0.5 + step_cost(self.class(x, landing, z))
+			local cost = cell.cost + 1 + (y - landing) * 0.5 + step_cost(self:_class(x, landing, z))
 			self:_reach(x, landing, z, cost, cell)
 		end
-	elseif self.class(x, y, z) == "solid" and self:_fits(x, y + 1, z) and PASSABLE[self.class(cell.x, y + 2, cell.z)] then
+	elseif self:_class(x, y, z) == "solid" and self:_fits(x, y + 1, z)
+			and PASSABLE[self:_class(cell.x, y + 2, cell.z)] then
 		self:_reach(x, y + 1, z, cell.cost + 1.5, cell)
 	end
 end
@@ -133,7 +145,7 @@ end
 function pathfind:_try_diagonal(cell, dx, dz)
 	local x, y, z = cell.x, cell.y, cell.z
 	local function level(cx, cz)
-		return self.class(cx, y, cz) == "open" and self.class(cx, y + 1, cz) == "open" and self:_carries(cx, y, cz)
+		return self:_class(cx, y, cz) == "open" and self:_class(cx, y + 1, cz) == "open" and self:_carries(cx, y, cz)
 	end
 	if level(x + dx, z) and level(x, z + dz) and level(x + dx, z + dz) then
 		self:_reach(x + dx, y, z + dz, cell.cost + SQRT2, cell)
@@ -143,14 +155,14 @@ end
 function pathfind:_swim(cell)
 	for _, dy in ipairs({1, -1}) do
 		local y = cell.y + dy
-		if self.class(cell.x, y, cell.z) == "water" and self:_fits(cell.x, y, cell.z) then
+		if self:_class(cell.x, y, cell.z) == "water" and self:_fits(cell.x, y, cell.z) then
 			self:_reach(cell.x, y, cell.z, cell.cost + 1 + WATER_COST, cell)
 		end
 	end
 end
 
 function pathfind:_expand(cell)
-	if self.class(cell.x, cell.y, cell.z) == "water" then
+	if self:_class(cell.x, cell.y, cell.z) == "water" then
 		self:_swim(cell)
 	end
 	for _, step in ipairs(STRAIGHT) do

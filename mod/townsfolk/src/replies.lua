@@ -3,9 +3,7 @@
 local replies = {}
 replies.__index = replies
 
-function replies.new(limit)
-	return setmetatable({limit = limit, by_player = {}}, replies)
-end
+function replies.new(limit) return setmetatable({ limit = limit, by_player = {} }, replies) end
 
 -- Adds what `player` was told; the parts of one turn become one reply.
 function replies:add(player, turn_id, villager, line)
@@ -16,7 +14,7 @@ function replies:add(player, turn_id, villager, line)
 		last.text = last.text .. " " .. line
 		return
 	end
-	list[#list + 1] = {turn_id = turn_id, villager_id = villager.id, name = villager.name, text = line}
+	list[#list + 1] = { turn_id = turn_id, villager_id = villager.id, name = villager.name, text = line }
 	if #list > self.limit then
 		table.remove(list, 1)
 	end
@@ -45,8 +43,6 @@ function replies:rate(player, turn_id, value)
 	return false
 end
 
-function replies:forget(player)
-	self.by_player[player] = nil
-end
+function replies:forget(player) self.by_player[player] = nil end
 
 return replies

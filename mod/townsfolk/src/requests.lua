@@ -15,15 +15,11 @@ if not tf.http then
 end
 
 -- Can a request be made now?
-function requests.ready()
-	return tf.http ~= nil and not in_flight
-end
+function requests.ready() return tf.http ~= nil and not in_flight end
 
 -- The engine writes an empty table as null; of our messages only an empty `around` is one. (In a text
 -- the quotes are escaped, so that no player can write what is replaced here.)
-local function to_json(message)
-	return (core.write_json(message):gsub('"around":null', '"around":{}'))
-end
+local function to_json(message) return (core.write_json(message):gsub('"around":null', '"around":{}')) end
 
 -- A table, or nil. Engines from 5.10 on return an error where older ones log it.
 local function from_json(data)
@@ -63,7 +59,7 @@ local function meaning(result)
 end
 
 local function headers()
-	local list = {"Content-Type: application/json"}
+	local list = { "Content-Type: application/json" }
 	if tf.settings.api_token ~= "" then
 		list[2] = "Authorization: Bearer " .. tf.settings.api_token
 	end
@@ -75,8 +71,11 @@ function requests.post(path, message, on_answer)
 	in_flight = true
 	tf.stats.requests = tf.stats.requests + 1
 	tf.http.fetch({
-		url = tf.settings.service_url .. path, method = "POST", data = to_json(message),
-		extra_headers = headers(), timeout = tf.settings.request_seconds,
+		url = tf.settings.service_url .. path,
+		method = "POST",
+		data = to_json(message),
+		extra_headers = headers(),
+		timeout = tf.settings.request_seconds,
 	}, function(result)
 		in_flight = false
 		on_answer(meaning(result))

@@ -1,7 +1,11 @@
 -- ADAPTER: a few figures on how the mod fares, for `/ai status`, the log and tests.
 
 local stats = {
-	requests = 0, failures = 0, decisions = 0, stale = 0, fallbacks = 0,
+	requests = 0,
+	failures = 0,
+	decisions = 0,
+	stale = 0,
+	fallbacks = 0,
 	longest_step = 0, -- seconds, since the start's own work was over
 }
 
@@ -17,9 +21,15 @@ core.register_globalstep(function(dtime)
 end)
 
 function stats.line()
-	return ("%d requests, %d failed, %d decisions, %d stale, %d times by script, longest step %.3f s, max lag %.3f s")
-		:format(stats.requests, stats.failures, stats.decisions, stats.stale, stats.fallbacks, stats.longest_step,
-			core.get_server_max_lag())
+	local counts = ("%d requests, %d failed, %d decisions, %d stale, %d times by script"):format(
+		stats.requests,
+		stats.failures,
+		stats.decisions,
+		stats.stale,
+		stats.fallbacks
+	)
+	local lag = core.get_server_max_lag()
+	return ("%s, longest step %.3f s, max lag %.3f s"):format(counts, stats.longest_step, lag)
 end
 
 return stats

@@ -2,32 +2,25 @@
 -- What nobody asked for is limited, so that villagers do not fill the chat.
 local tf = ...
 
-local talk = {replies = tf.replies.new(6)}
+local talk = { replies = tf.replies.new(6) }
 
 local MINUTE = 60
 
 local one = tf.rate.new(math.max(1, tf.settings.unasked_per_minute), tf.settings.unasked_per_minute / MINUTE)
-local all = tf.rate.new(math.max(1, tf.settings.unasked_per_minute_all), tf.settings.unasked_per_minute_all / MINUTE)
+local all =
+	tf.rate.new(math.max(1, tf.settings.unasked_per_minute_all), tf.settings.unasked_per_minute_all / MINUTE)
 local last = {} -- player -> {id, at} of the villager they talked with
 local on_reply = {}
 
-local function now()
-	return core.get_us_time() / 1e6
-end
+local now = tf.clock
 
 -- Remembers that `player` and `v` talk with each other now.
-function talk.note(player, v)
-	last[player] = {id = v.id, at = now()}
-end
+function talk.note(player, v) last[player] = { id = v.id, at = now() } end
 
-function talk.last_talk(player)
-	return last[player]
-end
+function talk.last_talk(player) return last[player] end
 
 -- fn(player name, v) after a player got an answer.
-function talk.on_reply(fn)
-	table.insert(on_reply, fn)
-end
+function talk.on_reply(fn) table.insert(on_reply, fn) end
 
 local function may_speak_unasked(v)
 	if tf.settings.unasked_per_minute <= 0 or tf.settings.unasked_per_minute_all <= 0 then
@@ -36,9 +29,7 @@ local function may_speak_unasked(v)
 	return one:take(v.id, now()) and all:take("all", now())
 end
 
-local function hears(player, pos)
-	return tf.geometry.distance(player:get_pos(), pos) <= tf.settings.hearing
-end
+local function hears(player, pos) return tf.geometry.distance(player:get_pos(), pos) <= tf.settings.hearing end
 
 -- Who gets a line: the one it is for, wherever they are, and unless it is private all who stand near.
 local function audience(v, options)

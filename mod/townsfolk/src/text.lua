@@ -31,9 +31,7 @@ local function character(line, at)
 	return nil
 end
 
-local function without_marks(line)
-	return (line:gsub("\27%([^)]*%)", ""):gsub("\27.", ""):gsub("%c+", " "))
-end
+local function without_marks(line) return (line:gsub("\27%([^)]*%)", ""):gsub("\27.", ""):gsub("%c+", " ")) end
 
 -- `line` as plain UTF-8 of at most `limit` (MAX) characters, without marks and outer spaces.
 function text.clean(line, limit)
@@ -57,8 +55,6 @@ function text.name(name)
 end
 
 -- The number with one decimal: positions and distances need no more.
-function text.tenth(number)
-	return math.floor(number * 10 + 0.5) / 10
-end
+function text.tenth(number) return math.floor(number * 10 + 0.5) / 10 end
 
 return text

@@ -47,6 +47,10 @@ end
 -- Writes the record down. Called by the engine's own saving (the body's get_staticdata), so that
 -- record and map are saved together.
 function villagers.save(v)
+	-- A dead body is still there for a moment; what counts then is where the villager comes back.
+	if tf.body.pos(v) and not v.absent_until then
+		v.pos, v.hp = tf.body.pos(v), v.object:get_hp()
+	end
 	local stored = {inventory = inventory_strings(v)}
 	for _, field in ipairs(STORED) do
 		stored[field] = v[field]

@@ -12,7 +12,7 @@ register("say", {
 		"announce the feast", "repeat after me",
 	},
 	run = function(v, args, ctx)
-		tf.talk.say(v, args[1], {to = ctx.player, private = ctx.private})
+		tf.talk.say(v, args[1], {to = ctx.player, private = ctx.private, turn_id = ctx.turn_id})
 		return true
 	end,
 })

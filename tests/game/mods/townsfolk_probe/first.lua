@@ -289,6 +289,16 @@ scene("death", function(plot)
 	return {dead = dead, distance = distance, hp = pos and v.object:get_hp(), carried = probe.count(v.inv, probe.cobble)}
 end)
 
+-- Its body is taken away without its record (/clearobjects).
+scene("lost", function(plot)
+	local v = probe.villager(plot, "Lost")
+	v.inv:add_item("main", probe.cobble)
+	v.object:remove()
+	local gone = townsfolk.get_pos(v) == nil
+	local back = probe.wait(20, function() return townsfolk.get_pos(v) end)
+	return {gone = gone, back = back ~= nil, carried = probe.count(v.inv, probe.cobble)}
+end)
+
 -- Found again by the second start.
 scene("keeper", function(plot)
 	local v = probe.villager(plot, "Keeper")
