@@ -51,7 +51,7 @@ def facts(text: str, view: View, persona: Persona, name: str) -> tuple[str, ...]
     said = frozenset(words(text))
     found = [*_seen(said, (*view.around.nodes, *view.around.things)), *_carried(said, view)]
     found += [
-        known.says.format(name=name)
+        fill(known.says, name=name)
         for known in persona.knowledge
         if any(set(words(topic)) <= said for topic in known.about)
     ]
@@ -61,6 +61,13 @@ def facts(text: str, view: View, persona: Persona, name: str) -> tuple[str, ...]
 def call(name: str, title: str = "") -> str:
     """How a registered name is called in speech: its title, else the name without its mod."""
     return title or name.rpartition(":")[2].replace("_", " ")
+
+
+def fill(text: str, **values: str) -> str:
+    """`text` of a persona file with `{name}` and the like replaced; other braces stay as they are."""
+    for key, value in values.items():
+        text = text.replace(f"{{{key}}}", value)
+    return text
 
 
 def words(text: str) -> list[str]:

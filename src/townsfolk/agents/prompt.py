@@ -6,7 +6,7 @@ it is full, the older half of the windows goes at once and the rest is prefilled
 
 from collections.abc import Callable, Sequence
 
-from townsfolk.agents.hints import call
+from townsfolk.agents.hints import call, fill
 from townsfolk.agents.occasion import Occasion
 from townsfolk.agents.session import Session, View, Window
 from townsfolk.agents.template import ChatTemplate
@@ -48,8 +48,7 @@ class PromptBuilder:
         Names, titles and words of players are untrusted: no line of theirs becomes two, none holds a tag.
         """
         known = [_state(view), _remembered(session.memories.get(occasion.player)), *hints]
-        lines = [_aside(known), self._happened(occasion)]
-        return "\n".join(one_line(self._defuse(line)) for line in lines if line)
+        return _lines(*(one_line(self._defuse(line)) for line in (_aside(known), self._happened(occasion))))
 
     def _encode(self, session: Session, persona: Persona, window_text: str) -> list[int]:
         kept = list(session.windows)[max(session.first_window, len(session.windows) - persona.history) :]
@@ -71,24 +70,23 @@ def opening(persona: Persona, name: str) -> Messages:
     """System message and example exchanges: the same for every turn of a villager."""
     traits = ", ".join(persona.traits)
     system = (
-        f"You are {name}, {persona.title}, {traits}. {persona.speech} "
+        f"You are {{name}}, {persona.title}, {traits}. {persona.speech} "
         "Answer the player in one short sentence."
     )
-    filled = {"player": SHOWN_PLAYER, "name": name}
     messages = [("system", system)]
     for example in persona.examples:
-        known = _aside([hint.format(**filled) for hint in example.hints])
-        asked = f"{SHOWN_PLAYER}: {example.player.format(**filled)}"
-        messages += [
-            ("user", "\n".join(line for line in (known, asked) if line)),
-            ("assistant", example.reply.format(**filled)),
-        ]
-    return messages
+        asked = _lines(_aside(example.hints), f"{SHOWN_PLAYER}: {example.player}")
+        messages += [("user", asked), ("assistant", example.reply)]
+    return [(role, fill(text, name=one_line(name), player=SHOWN_PLAYER)) for role, text in messages]
 
 
 def one_line(text: str) -> str:
     """`text` without line breaks and control characters, so that it can't pose as another line."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _lines(*lines: str) -> str:
+    return "\n".join(line for line in lines if line)
 
 
 def _aside(sentences: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from townsfolk.types import Action
 _TAG = re.compile(r"\[\[ACTION:(.*?)\]\]", re.DOTALL)
 _TALK = re.compile(r'^talk:\s*"?(.*?)"?$')
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_SENTENCE = re.compile(r"[^.!?\[]+[.!?]+(?=\s)")
+_SENTENCE = re.compile(r"[^\[]+?[.!?]+(?=\s)|[^\[]+(?=\[\[)")
 
 
 @dataclass(frozen=True)

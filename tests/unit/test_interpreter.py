@@ -1,0 +1,94 @@
+"""Grammar and parser: what may be decoded, and what decoded text means."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from townsfolk.errors import InvalidRequest
+from townsfolk.interpreter import StreamParser, defuse, parse_action, reply_grammar, split_reply
+from townsfolk.interpreter.grammar import int_pattern
+from townsfolk.types import Action, Offer
+
+
+@given(st.integers(-1200, 1200), st.integers(0, 1500))
+def test_int_pattern_matches_exactly_its_range(low: int, size: int) -> None:
+    pattern = re.compile(int_pattern(low, low + size))
+    matched = [value for value in range(low - 50, low + size + 51) if pattern.fullmatch(str(value))]
+    assert matched == list(range(low, low + size + 1))
+
+
+def test_int_pattern_takes_no_leading_zero() -> None:
+    assert not re.fullmatch(int_pattern(0, 99), "07")
+
+
+def test_a_range_without_numbers_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="from 3 to 2"):
+        int_pattern(3, 2)
+
+
+def test_no_offer_and_no_speech_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="register"):
+        reply_grammar([], speech=False)
+
+
+@pytest.mark.parametrize(
+    ("inside", "action"),
+    [
+        ("move_north", Action(name="move_north")),
+        ("give default:apple 2 sam", Action(name="give", args=("default:apple", "2", "sam"))),
+        ('say "Hello there!"', Action(name="say", args=("Hello there!",))),
+        ('talk: "Hello!"', Action(name="say", args=("Hello!",))),
+        ("talk: Hello", Action(name="say", args=("Hello",))),
+        ("", None),
+        ('say "unclosed', None),
+        ("Move north", None),
+        ("a b c d e f", None),
+    ],
+)
+def test_the_inside_of_a_tag(inside: str, action: Action | None) -> None:
+    assert parse_action(inside) == action
+
+
+@given(st.lists(st.from_regex(r"[A-Za-z0-9_:]{1,12}", fullmatch=True), max_size=4))
+def test_a_tag_is_read_as_it_was_written(args: list[str]) -> None:
+    action = Action(name="act", args=tuple(args))
+    assert parse_action(action.tag()) == action
+
+
+def test_speech_and_actions_are_told_apart() -> None:
+    speech, actions = split_reply("[[ACTION:wave]] Hello! [[ACTION:bad name?")
+    assert (speech, [action.name for action in actions]) == ("Hello! [[ACTION:bad name?", ["wave"])
+
+
+@given(st.integers(1, 7))
+def test_a_stream_gives_the_same_parts_however_it_is_cut(size: int) -> None:
+    text = "[[ACTION:follow sam]] Lead on, Sam! It is 3.5 miles. [[ACTION:wave]] Well then"
+    parser, parts = StreamParser(), []
+    for start in range(0, len(text), size):
+        parts += parser.feed(text[start : start + size])
+    parts += parser.end()
+    assert [part.speech for part in parts if part.speech] == [
+        "Lead on, Sam!",
+        "It is 3.5 miles.",
+        "Well then",
+    ]
+    assert [action.tag() for part in parts for action in part.actions] == ["follow sam", "wave"]
+
+
+def test_half_a_tag_is_never_an_action() -> None:
+    parser = StreamParser()
+    assert parser.feed("[[ACTION:dig default:chest") == []
+    assert parser.end() == []
+
+
+@given(st.text(alphabet="[]ACTION:wave ", max_size=40))
+def test_defused_text_holds_no_tag(text: str) -> None:
+    assert "[[" not in defuse(text)
+    assert "]]" not in defuse(text)
+
+
+def test_names_of_offers_stand_in_the_grammar() -> None:
+    grammar = reply_grammar([Offer(name="wave")], speech=True)
+    assert "[[ACTION:wave" in grammar
