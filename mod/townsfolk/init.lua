@@ -30,6 +30,7 @@ tf.instinct = load("instinct")
 
 -- The body: who they are, what they look like, how they move
 tf.settings = load("settings")
+tf.clock = load("clock")
 tf.look = load("look")
 tf.terrain = load("terrain")
 tf.body = load("body")
@@ -47,7 +48,6 @@ for _, name in ipairs({"social", "move", "items", "nodes", "fight"}) do
 end
 
 -- The mind: what they perceive, the link to the service, and what comes back as speech
-tf.clock = load("clock")
 tf.minds = load("minds").new(tf.settings.tick_seconds, tf.settings.notable_gap, tf.outbox, tf.delta)
 tf.stats = load("stats")
 tf.observe = load("observe")
