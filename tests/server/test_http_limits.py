@@ -45,6 +45,14 @@ def test_without_the_token_there_is_nothing(narrow: Target, path: str, header: s
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
+def test_a_refused_body_does_not_cost_the_connection(narrow: Target) -> None:
+    with _connected(narrow, "/v1/infer", length=1_000_000, token="wrong") as connection:
+        connection.sendall(b" " * 1_000_000)
+        assert b" 401 " in connection.recv(4_096)
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 200 " in connection.recv(4_096)
+
+
 def test_health_needs_no_token(narrow: Target) -> None:
     assert httpx.get(narrow.http + "/healthz").status_code == 200
 
@@ -66,13 +74,13 @@ def test_a_slow_body_is_refused(narrow: Target) -> None:
         assert b" 408 " in connection.recv(4_096)
 
 
-def _connected(target: Target, path: str, length: int) -> socket.socket:
+def _connected(target: Target, path: str, length: int, token: str = TOKEN) -> socket.socket:
     """A connection that has sent the head of a POST."""
     address = urlsplit(target.http)
     assert address.hostname
     assert address.port
     connection = socket.create_connection((address.hostname, address.port), timeout=10)
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
     connection.sendall(f"{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n".encode())
     return connection
 

@@ -6,7 +6,7 @@ and cancels the route when the client has gone. It knows no route but the three 
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from http import HTTPStatus
 from time import perf_counter
 from typing import Any
@@ -23,9 +23,9 @@ from townsfolk.gateway.metrics import CallMetrics
 NO_TOKEN = {"/healthz"}
 NO_GATE = {"/healthz", "/readyz", "/metrics"}
 """A monitor must get its answer above all when the service is busy."""
-DRAINED = 16
-"""A body up to this many times too large is read to its end and thrown away: closing the connection
-on a client that is still sending would lose the answer that says why."""
+MOST_DRAINED = 16_000_000
+"""So many bytes of a body that is refused are read and thrown away: closing the connection on a
+client that is still sending would lose the answer that says why."""
 
 
 class _ClientGone(Exception):
@@ -48,6 +48,26 @@ class _Answer:
             self.complete = not message.get("more_body", False)
 
 
+class _Body:
+    """The request's body as it arrives."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.receive = receive
+        self._more = True
+
+    async def read(self, keep: int) -> tuple[bytes, int]:
+        """What has not been read yet: up to `keep` bytes of it, and its size."""
+        kept, size = bytearray(), 0
+        while self._more and size <= keep + MOST_DRAINED:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise _ClientGone
+            self._more = message["more_body"]
+            size += len(message["body"])
+            kept += message["body"] if size <= keep else b""
+        return bytes(kept), size
+
+
 class Guard:
     """The middleware; see the module."""
 
@@ -64,59 +84,55 @@ class Guard:
             return
         started, answer, code = perf_counter(), _Answer(send), "500"
         try:
-            await self._answer(scope, receive, answer)
+            with suppress(_ClientGone):
+                await self._answer(scope, _Body(receive), answer)
             code = str(answer.status or 499)  # 499, nginx's word: the client went before an answer
         finally:
             self._metrics.observe(_route(scope), code, perf_counter() - started)
 
-    async def _answer(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+    async def _answer(self, scope: Scope, body: _Body, answer: _Answer) -> None:
         try:
-            await self._admit(scope, receive, answer)
+            await self._admit(scope, body, answer)
         except TownsfolkError as error:
-            await _refuse(fault_of(error), scope, receive, answer)
+            await self._throw_away(body)
+            await _refuse(fault_of(error), scope, body.receive, answer)
         except HTTPException as error:
-            await _refuse(http_fault(HTTPStatus(error.status_code), error.detail), scope, receive, answer)
-        except _ClientGone:
-            return
+            fault = http_fault(HTTPStatus(error.status_code), error.detail)
+            await _refuse(fault, scope, body.receive, answer)
 
-    async def _admit(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+    async def _admit(self, scope: Scope, body: _Body, answer: _Answer) -> None:
         if scope["path"] not in NO_TOKEN:
             authorize(self._token, dict(scope["headers"]).get(b"authorization"))
         with self._place(scope["path"]):
-            body = await self._read(receive)
-            await self._run(scope, body, receive, answer)
+            content = await self._read(body)
+            await self._run(scope, content, body.receive, answer)
 
     def _place(self, path: str) -> AbstractContextManager[None]:
         return nullcontext() if path in NO_GATE else self._gate.enter()
 
-    async def _read(self, receive: Receive) -> bytes:
+    async def _read(self, body: _Body) -> bytes:
         """The whole body; raises HTTPException 408 or 413."""
-        limit = self._limits.body_timeout_s
+        limit, most = self._limits.body_timeout_s, self._limits.max_body_bytes
         try:
             async with asyncio.timeout(limit):
-                return await self._read_chunks(receive)
+                content, size = await body.read(keep=most)
         except TimeoutError:
             raise HTTPException(
                 HTTPStatus.REQUEST_TIMEOUT,
                 f"the body was not whole after {limit:g} s (http.body_timeout_s): send it faster",
             ) from None
-
-    async def _read_chunks(self, receive: Receive) -> bytes:
-        body, size, most, more = bytearray(), 0, self._limits.max_body_bytes, True
-        while more and size <= DRAINED * most:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise _ClientGone
-            size, more = size + len(message["body"]), message["more_body"]
-            if size <= most:
-                body += message["body"]
         if size > most:
             raise HTTPException(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"the body has more than {most} bytes (http.max_body_bytes): send less, such as fewer "
                 "observations at once",
             )
-        return bytes(body)
+        return content
+
+    async def _throw_away(self, body: _Body) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.body_timeout_s):
+                await body.read(keep=0)
 
     async def _run(self, scope: Scope, body: bytes, receive: Receive, answer: _Answer) -> None:
         """Run the route until it is done, the client has gone or the time is up."""
