@@ -15,6 +15,10 @@ from townsfolk.engine.model import Hyperparameters
 from townsfolk.engine.tokenizer import byte_alphabet
 
 CONTROL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 MERGES = ("h e", "l l", "he ll", "hell o", "Ġ t", "Ġt h", "Ġth e", "i n", "in g", "e r")
 HIDDEN, FFN, HEADS, KV_HEADS = 64, 96, 4, 2
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -28,15 +32,17 @@ def write_tiny_model(
     kind: Type = Type.Q4_1,
     architecture: str = "llama",
     extra: Sequence[str] = (),
+    context: int = 256,
 ) -> Path:
     """Write a GGUF with random weights, linear layers of type `kind`, and a byte-level vocabulary.
 
     Args:
         extra: names of further tensors, which no llama has.
+        context: tokens that the model says it was trained for.
     """
     random = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(path, architecture)
-    _write_metadata(writer, layers)
+    _write_metadata(writer, layers, context)
     tokens = _write_vocabulary(writer)
 
     def add(name: str, *shape: int, kind: Type = Type.F32) -> None:
@@ -67,9 +73,9 @@ def write_tiny_model(
     return path
 
 
-def _write_metadata(writer: gguf.GGUFWriter, layers: int) -> None:
+def _write_metadata(writer: gguf.GGUFWriter, layers: int, context: int) -> None:
     writer.add_block_count(layers)
-    writer.add_context_length(256)
+    writer.add_context_length(context)
     writer.add_embedding_length(HIDDEN)
     writer.add_feed_forward_length(FFN)
     writer.add_head_count(HEADS)
@@ -89,6 +95,7 @@ def _write_vocabulary(writer: gguf.GGUFWriter) -> list[str]:
     writer.add_token_merges(list(MERGES))
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
+    writer.add_chat_template(CHATML)
     return tokens
 
 

@@ -17,13 +17,10 @@ from townsfolk.errors import InvalidRequest, ModelError
 from townsfolk.interpreter import defuse
 from townsfolk.personas import PersonaLibrary
 from townsfolk.types import Event, EventKind, Observation
+from tiny_model import CHATML
 from world import ACTIONS, ALICE, APPLE, WOLF, event, me, observation, said
 
 EXPLORER = PersonaLibrary.read().get("explorer")
-CHATML = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 
 
 class ByteTokenizer:

@@ -15,14 +15,14 @@ from townsfolk.types import Offer, Slot
 
 OPEN, CLOSE = "[[ACTION:", "]]"
 
-# Neither brackets (so no second tag), nor new lines, nor the marks that dress up control tokens.
-_PLAIN = r"[^\n\r\[\]<>|{}"
+# Neither brackets (so no second tag), nor control characters, nor the marks that dress up control tokens.
+_PLAIN = r"[^\x00-\x1f\x7f\[\]<>|{}"
 # One or two sentences; after the last mark only the end of the reply may follow.
 SPEECH = rf"{_PLAIN}\s.!?]{_PLAIN}.!?]*[.!?]+( {_PLAIN}.!?]+[.!?]+)?"
 # What llguidance prepares a token mask for: nearly all steps within speech, then 10 us a step and not 700.
 SLICES = [rf"{_PLAIN}.!?]+"]
 # The inside of a quoted argument: no quote, no bracket, no new line, not empty.
-_QUOTED = r'[^"\\\n\r\[\]<>|{{}}]{{1,{max_length}}}'
+_QUOTED = r'[^"\\\x00-\x1f\x7f\[\]<>|{{}}]{{1,{max_length}}}'
 
 
 def reply_grammar(offers: Sequence[Offer], speech: bool) -> str:

@@ -1,0 +1,257 @@
+"""Whole turns through all the rooms: a real engine on a tiny random model, a real store, no wire.
+
+What the tiny model says is noise; what it may do is held by the grammar, so actions are certain.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from tiny_model import write_random_adapter, write_tiny_model
+from townsfolk.config import Settings, load_settings
+from townsfolk.errors import AdapterError, NotConnected, UnknownName
+from townsfolk.gateway.service import ChatMessage
+from townsfolk.serving import Rooms, Village
+from townsfolk.types import (
+    Action,
+    CheckRequest,
+    Decision,
+    EventKind,
+    InferRequest,
+    LoadAdapter,
+    Observation,
+    Outcome,
+    Rating,
+    StepReply,
+    StepRequest,
+    UnloadAdapter,
+)
+from world import GAME, event, me, observation, said
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    model = write_tiny_model(tmp_path / "tiny.gguf", context=8192)
+    engine = {"model": model, "max_context": 4096, "kv_tokens": 32_768, "max_prefill_tokens": 2048}
+    store = {
+        "url": f"sqlite:///{tmp_path}/village.db",
+        "spool_dir": tmp_path / "spool",
+        "behaviour_log": tmp_path / "behaviour.jsonl",
+    }
+    return load_settings(engine=engine, store=store, adapters_dirs=(tmp_path / "adapters",))
+
+
+@pytest.fixture
+def rooms(settings: Settings) -> Iterator[Rooms]:
+    opened = Rooms.open(settings)
+    yield opened
+    opened.close()
+
+
+def play(rooms: Rooms, scene: Callable[[Village], Awaitable[T]]) -> T:
+    """Run `scene` with a village that `GAME` is connected to."""
+
+    async def run() -> T:
+        village = Village(rooms)
+        await village.connect(GAME)
+        try:
+            return await scene(village)
+        finally:
+            await village.close()
+
+    return asyncio.run(run())
+
+
+async def turn(village: Village, *observations: Observation) -> list[Decision]:
+    """Step until every villager observed has a whole turn."""
+    reply = await village.step(StepRequest(game_id=GAME.game_id, observations=observations, max_wait_ms=100))
+    decisions = list(reply.decisions)
+    while reply.pending:
+        reply = await village.step(StepRequest(game_id=GAME.game_id, max_wait_ms=2000))
+        decisions += reply.decisions
+    return decisions
+
+
+def test_what_is_asked_for_is_done(rooms: Rooms) -> None:
+    seen = observation(said("please follow me", private=True))
+    decisions = play(rooms, lambda village: turn(village, seen))
+    first, last = decisions[0], decisions[-1]
+    assert first.actions == (Action(name="follow", args=("Alice",)),)
+    assert (first.reply_to, first.private, first.snapshot_time) == ("Alice", True, 1.0)
+    assert last.done
+    assert [decision.part for decision in decisions] == list(range(len(decisions)))
+    assert any(decision.speech for decision in decisions)
+
+
+def test_a_turn_is_a_row_with_its_verdicts(rooms: Rooms) -> None:
+    (decision, *_) = play(rooms, lambda village: turn(village, observation(said("follow me"))))
+    rooms.store.drain()
+    (row,) = rooms.store.recent_turns(GAME.game_id, "v1", 5)
+    assert row.turn_id == decision.turn_id
+    assert (row.player, row.persona, row.adapter_hash) == ("Alice", "explorer", "")
+    assert [verdict.allowed for verdict in row.verdicts] == [True]
+    assert row.prompt_tokens > 100
+    assert decision.turn_id in rooms.settings.store.behaviour_log.read_text()
+
+
+def test_villagers_answer_at_once(rooms: Rooms) -> None:
+    crowd = [observation(said("hello"), villager_id=f"v{n}", name=f"Folk{n}") for n in range(10)]
+    decisions = play(rooms, lambda village: turn(village, *crowd))
+    assert {decision.villager_id for decision in decisions if decision.done} == {f"v{n}" for n in range(10)}
+
+
+def test_a_second_word_waits_for_the_first_turn(rooms: Rooms) -> None:
+    async def scene(village: Village) -> list[Decision]:
+        first = StepRequest(game_id=GAME.game_id, observations=(observation(said("hello")),), max_wait_ms=0)
+        await village.step(first)
+        return await turn(village, observation(said("stop")))
+
+    decisions = play(rooms, scene)
+    assert [decision.actions[0].name for decision in decisions if decision.actions] == ["wave", "stop"]
+
+
+def test_a_tick_is_decided_without_speech(rooms: Rooms) -> None:
+    decisions = play(rooms, lambda village: turn(village, observation(event(EventKind.TICK))))
+    assert not any(decision.speech for decision in decisions)
+    assert {action.name for decision in decisions for action in decision.actions} <= {"wander", "wait"}
+
+
+def test_a_game_must_connect_first(rooms: Rooms) -> None:
+    with pytest.raises(NotConnected, match="elsewhere"):
+        play(rooms, lambda village: village.step(StepRequest(game_id="elsewhere")))
+
+
+def test_an_observation_without_its_world_is_refused_alone(rooms: Rooms) -> None:
+    async def scene(village: Village) -> StepReply:
+        good, bad = observation(), observation(villager_id="v2", me=None)
+        return await village.step(StepRequest(game_id=GAME.game_id, observations=(good, bad)))
+
+    (refused,) = play(rooms, scene).refused
+    assert (refused.villager_id, refused.code) == ("v2", "invalid")
+
+
+def test_a_frozen_villager_is_refused(rooms: Rooms) -> None:
+    async def scene(village: Village) -> StepReply:
+        await turn(village, observation())
+        rooms.policy.freeze(f"{GAME.game_id}/v1", "a test", now=asyncio.get_running_loop().time(), seconds=60)
+        request = StepRequest(game_id=GAME.game_id, observations=(observation(said("hello")),))
+        return await village.step(request)
+
+    assert [refused.code for refused in play(rooms, scene).refused] == ["frozen"]
+
+
+def test_memory_outlives_the_service(settings: Settings) -> None:
+    first = Rooms.open(settings)
+    gift = event(EventKind.GIFT, who="Alice", name="default:apple", count=1)
+    play(first, lambda village: turn(village, observation(gift, said("hello"))))
+    first.close()
+    second = Rooms.open(settings)
+    play(second, lambda village: turn(village, observation(said("hello"))))
+    second.store.drain()
+    (_, again) = second.store.recent_turns(GAME.game_id, "v1", 5)
+    second.close()
+    assert "Alice gave you default:apple" in again.context
+
+
+def test_outcomes_reach_the_row_and_the_log(rooms: Rooms) -> None:
+    async def scene(village: Village) -> str:
+        (decision, *_) = await turn(village, observation(said("follow me")))
+        told = Outcome(
+            turn_id=decision.turn_id,
+            villager_id="v1",
+            action="follow Alice",
+            verdict="refused",
+            reason="too far",
+        )
+        await village.step(StepRequest(game_id=GAME.game_id, outcomes=(told,)))
+        await village.rate(Rating(turn_id=decision.turn_id, player="Alice", value=1))
+        return decision.turn_id
+
+    play(rooms, scene)
+    rooms.store.drain()
+    assert rooms.store.counts()["ratings"] == 1
+    assert "too far" in rooms.settings.store.behaviour_log.read_text()
+
+
+def test_an_adapter_is_swapped_in_and_out(rooms: Rooms, tmp_path: Path) -> None:
+    folder = write_random_adapter(tmp_path / "adapters" / "a", rooms.engine.model, rooms.engine.base_hash)
+
+    async def scene(village: Village) -> str:
+        version = await village.load_adapter(LoadAdapter(name="explorer", path=str(folder)))
+        await turn(village, observation(said("hello")))
+        await village.unload_adapter(UnloadAdapter(name="explorer"))
+        await turn(village, observation(said("hello")))
+        return version.content_hash
+
+    content_hash = play(rooms, scene)
+    rooms.store.drain()
+    hashes = [row.adapter_hash for row in rooms.store.recent_turns(GAME.game_id, "v1", 5)]
+    assert hashes == [content_hash, ""]
+
+
+def test_a_bad_adapter_is_refused_and_the_others_go_on(rooms: Rooms, tmp_path: Path) -> None:
+    folder = write_random_adapter(tmp_path / "adapters" / "b", rooms.engine.model, "0" * 64)
+
+    async def scene(village: Village) -> list[Decision]:
+        with pytest.raises(AdapterError, match="base"):
+            await village.load_adapter(LoadAdapter(name="trader", path=str(folder)))
+        with pytest.raises(UnknownName):
+            await village.load_adapter(LoadAdapter(name="wizard", path=str(folder)))
+        assert [fault.name for fault in (await village.adapters()).faults] == ["trader"]
+        return await turn(village, observation(said("hello"), persona="trader"))
+
+    assert play(rooms, scene)
+
+
+def test_a_persona_nobody_knows_is_answered_by_the_default(rooms: Rooms) -> None:
+    decisions = play(rooms, lambda village: turn(village, observation(said("hello"), persona="wizard")))
+    assert decisions[-1].done
+
+
+def test_a_raw_context_is_answered(rooms: Rooms) -> None:
+    request = InferRequest(persona="explorer", context="Player: Alice\nAlice: hello", max_len=24)
+    reply = play(rooms, lambda village: village.infer(request))
+    assert reply.actions == ("wave",)
+    rooms.store.drain()
+    assert rooms.store.counts()["turns"] == 1
+
+
+def test_a_chat_is_answered(rooms: Rooms) -> None:
+    async def scene(village: Village) -> bool:
+        messages = [
+            ChatMessage(role="system", content="It rains."),
+            ChatMessage(role="user", content="hello"),
+        ]
+        deadline = asyncio.get_running_loop().time() + 30
+        chunks = [chunk async for chunk in village.chat("guard", messages, 16, 0.0, deadline)]
+        return chunks[-1].done
+
+    assert play(rooms, scene)
+
+
+def test_policy_is_asked_with_the_games_registry(rooms: Rooms) -> None:
+    async def scene(village: Village) -> list[bool]:
+        asked = [
+            Action(name="follow", args=("Alice",)),
+            Action(name="fly"),
+            Action(name="say", args=("/grantme all",)),
+        ]
+        verdicts = [await village.check(CheckRequest(persona="explorer", action=action)) for action in asked]
+        return [verdict.allowed for verdict in verdicts]
+
+    assert play(rooms, scene) == [True, False, False]
+
+
+def test_metrics_count_turns_and_actions(rooms: Rooms) -> None:
+    play(rooms, lambda village: turn(village, observation(said("follow me"), me=me())))
+    value = rooms.registry.get_sample_value
+    labels = {"persona": "explorer", "action": "follow", "verdict": "allowed"}
+    assert value("townsfolk_agent_action_count_total", labels) == 1
+    assert value("townsfolk_turns_total", {"finish": "stop"}) or value(
+        "townsfolk_turns_total", {"finish": "length"}
+    )
