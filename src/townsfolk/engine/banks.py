@@ -4,7 +4,7 @@ A bank is a pair of matrices, down [in, R] and up [R, out]. Its R lanes belong t
 model's block offsets (always on) or an adapter slot. Ranks may differ from adapter to adapter.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from townsfolk.engine.adapters import Adapter
 from townsfolk.engine.model import PROJECTIONS, Model
-from townsfolk.engine.quantize import BLOCK, Floats, Int4Weight, Weight
+from townsfolk.engine.quantize import BLOCK, Floats, Int4Weight
 
 ALWAYS = -2
 """Owner of the lanes that are on for every token."""
@@ -33,70 +33,63 @@ class Banks:
         return on
 
 
-def build_banks(model: Model, adapters: Sequence[Adapter | None]) -> Banks:
-    """Lay the base model's offsets and the adapters' weights side by side."""
-    banks = Banks({}, {}, {})
-    for projection in PROJECTIONS:
-        parts = _lanes_by_owner(model, projection, adapters)
-        banks.owners[projection] = np.repeat(
-            np.array([owner for owner, _, _ in parts], np.int32), [width for _, _, width in parts]
-        )
-        for layer in range(model.params.layers):
-            _fill(banks, model, projection, layer, adapters, parts)
-    return banks
+class BankBuilder:
+    """Lays the base model's offsets and the adapters' weights side by side."""
 
+    def __init__(self, model: Model) -> None:
+        self._params = model.params
+        self._offsets = {  # (projection, layer) -> [out, in/32]
+            (projection, index): weight.offsets
+            for index, layer in enumerate(model.layers)
+            for projection, weight in layer.linear.items()
+            if isinstance(weight, Int4Weight) and weight.offsets is not None
+        }
 
-Part = tuple[int, int, int]
-"""(owner, its first lane, its lanes)"""
+    def build(self, adapters: Sequence[Adapter | None]) -> Banks:
+        """The banks with `adapters[i]` as adapter slot i."""
+        banks = Banks({}, {}, {})
+        for projection in PROJECTIONS:
+            owned = list(self._owned_lanes(projection, adapters))
+            owners = [owner for owner, _ in owned]
+            banks.owners[projection] = np.repeat(owners, [lanes for _, lanes in owned]).astype(np.int32)
+            for layer in range(self._params.layers):
+                self._fill(banks, projection, layer, adapters)
+        return banks
 
+    def _owned_lanes(self, projection: str, adapters: Sequence[Adapter | None]) -> Iterator[tuple[int, int]]:
+        """(owner, how many lanes it has); at least one lane in all, since no dimension may be 0."""
+        has_offsets = any(place[0] == projection for place in self._offsets)
+        yield ALWAYS, self._params.shape(projection)[1] // BLOCK if has_offsets else 1
+        for slot, adapter in enumerate(adapters):
+            if adapter:
+                yield slot, len(self._targets(projection, adapter)) * adapter.rank
 
-def _lanes_by_owner(model: Model, projection: str, adapters: Sequence[Adapter | None]) -> list[Part]:
-    """Who owns which lanes of a projection; at least one lane, since no dimension may be 0."""
-    parts = [(ALWAYS, 0, max(1, _offset_lanes(model, projection)))]
-    for slot, adapter in enumerate(adapters):
-        if adapter:
-            targets = len(_targets(model, projection, adapter))
-            parts.append((slot, parts[-1][1] + parts[-1][2], targets * adapter.rank))
-    return parts
+    def _targets(self, projection: str, adapter: Adapter) -> list[str]:
+        adapted = {target for _, target in adapter.factors}
+        targets = self._params.targets().items()
+        return [name for name, (owner, _, _) in targets if owner == projection and name in adapted]
 
+    def _fill(self, banks: Banks, projection: str, layer: int, adapters: Sequence[Adapter | None]) -> None:
+        out, width = self._params.shape(projection)
+        owners = banks.owners[projection]
+        down, up = np.zeros((width, len(owners)), np.float32), np.zeros((len(owners), out), np.float32)
+        offsets = self._offsets.get((projection, layer))
+        if offsets is not None:  # lane b sums block b of the input
+            down[np.arange(width), np.arange(width) // BLOCK] = 1
+            up[: width // BLOCK] = offsets.T
+        for slot, adapter in enumerate(adapters):
+            lane = int(np.argmax(owners == slot))
+            for target in self._targets(projection, adapter) if adapter else ():
+                assert adapter is not None
+                self._place(down, up, lane, adapter, layer, target)
+                lane += adapter.rank
+        banks.down[projection, layer], banks.up[projection, layer] = down, up
 
-def _offset_lanes(model: Model, projection: str) -> int:
-    """One per block of 32 inputs if any layer has offsets."""
-    has_offsets = any(_offsets(layer.linear[projection]) is not None for layer in model.layers)
-    return model.params.shape(projection)[1] // BLOCK if has_offsets else 0
-
-
-def _offsets(weight: Weight) -> Floats | None:
-    return weight.offsets if isinstance(weight, Int4Weight) else None
-
-
-def _targets(model: Model, projection: str, adapter: Adapter) -> list[str]:
-    adapted = {target for _, target in adapter.factors}
-    return [t for t, (owner, _, _) in model.params.targets().items() if owner == projection and t in adapted]
-
-
-def _fill(
-    banks: Banks,
-    model: Model,
-    projection: str,
-    layer: int,
-    adapters: Sequence[Adapter | None],
-    parts: list[Part],
-) -> None:
-    out, width = model.params.shape(projection)
-    lanes = len(banks.owners[projection])
-    down, up = np.zeros((width, lanes), np.float32), np.zeros((lanes, out), np.float32)
-    offsets = _offsets(model.layers[layer].linear[projection])
-    if offsets is not None:  # lane b sums block b of the input
-        down[np.arange(width), np.arange(width) // BLOCK] = 1
-        up[: width // BLOCK] = offsets.T
-    for slot, first, _ in parts[1:]:
-        adapter = adapters[slot]
-        assert adapter is not None
-        for n, target in enumerate(_targets(model, projection, adapter)):
-            _, row, rows = model.params.targets()[target]
-            if (layer, target) in adapter.factors:
-                a, b = adapter.factors[layer, target]
-                own = slice(first + n * adapter.rank, first + (n + 1) * adapter.rank)
-                down[:, own], up[own, row : row + rows] = a.T, adapter.scaling * b.T.astype(np.float32)
-    banks.down[projection, layer], banks.up[projection, layer] = down, up
+    def _place(self, down: Floats, up: Floats, lane: int, adapter: Adapter, layer: int, target: str) -> None:
+        """Write one target's A and B, if the adapter has them in this layer, from `lane` on."""
+        if (layer, target) in adapter.factors:
+            a, b = adapter.factors[layer, target]
+            _, row, rows = self._params.targets()[target]
+            own = slice(lane, lane + adapter.rank)
+            down[:, own] = a.T
+            up[own, row : row + rows] = adapter.scaling * b.T.astype(np.float32)

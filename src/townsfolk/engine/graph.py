@@ -35,8 +35,8 @@ def build_graph(model: Model, max_positions: int) -> tuple[bytes, Weights]:
 
     Inputs: hidden [N, hidden]; positions [1, N]; past_slots [P, S]; query_index [P*T] (piece -> flat);
     flat_index [N] (flat -> piece); mask [1, P, T, 1, S+N] (0 or -inf); wanted [M]; the shapes that
-    depend on the batch; keys.i and values.i [kv_heads, slots, head_dim] of layer i; down.p.i [in, R],
-    up.p.i [R, out] and lanes.p [N, R] of projection p.
+    depend on the batch; keys.i and values.i [kv_heads, slots, head_dim] (16 bit) of layer i;
+    down.p.i [in, R], up.p.i [R, out] and lanes.p [N, R] of projection p.
     Outputs: logits [M, vocab]; kv [layers*2*kv_heads, N, head_dim], keys before values in each layer.
     """
     builder = _Builder(model.params)
@@ -174,7 +174,7 @@ class _Builder:
     def _probabilities(self, query: str, keys: str, index: int) -> str:
         """[kv_heads, P, T, group, S+N]: over the row's past, then over the new tokens it may see."""
         scale = self.params.head_dim**-0.5
-        old = self.node("Gather", self.input(f"keys.{index}"), self.index("past_slots"), axis=1)
+        old = self._past(f"keys.{index}")
         past = self.contrib("FusedMatMul", query, old, transB=1, alpha=scale)  # [kv_heads, P, T*group, S]
         flat = self._reshape(query, [self.params.kv_heads, -1, self.params.head_dim])
         new = self.contrib("FusedMatMul", flat, keys, transB=1, alpha=scale)  # [kv_heads, P*T*group, N]
@@ -187,7 +187,7 @@ class _Builder:
         """Probabilities over past and new values -> [N, heads*head_dim]."""
         params = self.params
         past, new = self.node("Split", probabilities, self.index("past_and_new"), outputs=2, axis=-1)
-        old = self.node("Gather", self.input(f"values.{index}"), self.index("past_slots"), axis=1)
+        old = self._past(f"values.{index}")
         from_past = self.node("MatMul", self.node("Reshape", past, self.index("past_shape")), old)
         flat = self.node("Reshape", new, self.index("flat_shape"))  # [kv_heads, P*T*group, N]
         from_new = self.node("MatMul", flat, values)
@@ -198,6 +198,12 @@ class _Builder:
         by_token = self.node("Transpose", pieces, perm=[1, 0, 2, 3])  # [P*T, kv_heads, group, head_dim]
         padded = self._reshape(by_token, [-1, params.heads * params.head_dim])
         name: str = self.node("Gather", padded, self.index("flat_index"), axis=0)
+        return name
+
+    def _past(self, bank: str) -> str:
+        """Keys or values of each piece's past, [kv_heads, P, S, head_dim]."""
+        halves = self.node("Gather", self.input(bank, TensorProto.FLOAT16), self.index("past_slots"), axis=1)
+        name: str = self.node("Cast", halves, to=TensorProto.FLOAT)
         return name
 
     def _heads_first(self, x: str) -> str:

@@ -5,7 +5,7 @@ the runners) and what the tokens mean (`tokenizer`).
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,20 +67,17 @@ class Layer:
 
 @dataclass(frozen=True)
 class Model:
-    """A base model that can be served. The embedding stays in the file (memory-mapped)."""
+    """A base model that can be served. The embedding stays in the file, memory-mapped."""
 
     base_hash: str
     params: Hyperparameters
-    embedding: RawTensor  # [vocab, hidden]
+    embed: Callable[[npt.NDArray[np.integer]], Floats]
+    """Token ids [n] -> hidden states [n, hidden], looked up in the file."""
     layers: tuple[Layer, ...]
     final_norm: Floats  # [hidden]
     lm_head: Weight  # [vocab, hidden]
     rope_factors: Floats | None  # [head_dim/2], divide the frequencies (Llama 3.1)
     metadata: dict[str, Any]
-
-    def embed(self, tokens: npt.NDArray[np.integer]) -> Floats:
-        """Token ids [n] -> hidden states [n, hidden]."""
-        return self.embedding.rows(tokens).floats()
 
 
 def open_model(path: Path) -> Model:
@@ -94,10 +91,11 @@ def open_model(path: Path) -> Model:
     source = _Tensors(path, tensors)
     head = "output.weight" if "output.weight" in tensors else "token_embd.weight"
     shape = (params.vocab, params.hidden)
+    embedding = source.take("token_embd.weight", shape)
     model = Model(
         base_hash=sha256(path),
         params=params,
-        embedding=source.take("token_embd.weight", shape),
+        embed=lambda tokens: embedding.rows(tokens).floats(),
         layers=tuple(_layer(source, params, index) for index in range(params.layers)),
         final_norm=source.take("output_norm.weight", (params.hidden,)).floats(),
         lm_head=linear_weight([source.take(head, shape)]),

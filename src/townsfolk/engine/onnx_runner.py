@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from townsfolk.engine.adapters import Adapter
-from townsfolk.engine.banks import build_banks
+from townsfolk.engine.banks import BankBuilder
 from townsfolk.engine.graph import Weights, build_graph
 from townsfolk.engine.model import PROJECTIONS, Hyperparameters, Model
 from townsfolk.engine.quantize import Floats
@@ -40,17 +40,18 @@ class OnnxRunner:
         Raises:
             ModelError: ONNX Runtime refuses the graph.
         """
-        self._model = model
+        self._params, self._embed = model.params, model.embed  # the session has the other weights
+        self._bank_builder = BankBuilder(model)
         self.vocab, self.kv_slots = model.params.vocab, kv_slots
         shape = (model.params.layers * 2 * model.params.kv_heads, kv_slots, model.params.head_dim)
-        self._kv = np.zeros(shape, np.float32)  # the system gives memory to the slots that are used
+        self._kv = np.zeros(shape, np.float16)  # the system gives memory to the slots that are used
         self._session = _open_session(*build_graph(model, max_positions), threads)
         self._binding = self._session.io_binding()
         self._bind_kv()
         self.set_adapters([])
 
     def set_adapters(self, adapters: Sequence[Adapter | None]) -> None:
-        self._banks = build_banks(self._model, adapters)
+        self._banks = self._bank_builder.build(adapters)
         for (projection, layer), down in self._banks.down.items():
             self._bind(f"down.{projection}.{layer}", down)
             self._bind(f"up.{projection}.{layer}", self._banks.up[projection, layer])
@@ -67,8 +68,8 @@ class OnnxRunner:
         return _forbid(logits, batch.rows, self.vocab)
 
     def _bind_kv(self) -> None:
-        heads = self._model.params.kv_heads
-        for layer in range(self._model.params.layers):
+        heads = self._params.kv_heads
+        for layer in range(self._params.layers):
             first = 2 * layer * heads
             self._bind(f"keys.{layer}", self._kv[first : first + heads])
             self._bind(f"values.{layer}", self._kv[first + heads : first + 2 * heads])
@@ -76,10 +77,10 @@ class OnnxRunner:
     def _bind_batch(self, batch: RaggedBatch, layout: "_Layout") -> None:
         tokens = np.concatenate([row.tokens for row in batch.rows])
         adapters = np.repeat([row.adapter for row in batch.rows], [len(row.tokens) for row in batch.rows])
-        self._bind("hidden", self._model.embed(tokens))
+        self._bind("hidden", self._embed(tokens))
         for projection in PROJECTIONS:
             self._bind(f"lanes.{projection}", self._banks.lanes(projection, adapters.astype(np.int32)))
-        for name, values in layout.inputs(self._model.params).items():
+        for name, values in layout.inputs(self._params).items():
             self._bind(name, values)
         for output in ("logits", "kv"):
             self._binding.bind_output(output)  # anew each pass, or the last pass's shapes would bind too
