@@ -20,6 +20,7 @@ from townsfolk.types import (
     Observation,
     Outcome,
     Rating,
+    Refused,
     StepReply,
     StepRequest,
 )
@@ -40,6 +41,10 @@ class ContractService:
         self.observations: list[Observation] = []
         self.outcomes: list[Outcome] = []
         self.ratings: list[Rating] = []
+        self.age = 0.0
+        """Seconds by which decisions pretend to be made from older observations."""
+        self.late = False
+        """Whether observations are refused, as if their turns had timed out."""
         self.connected = False
         self.port = 0
         self.turns = 0
@@ -92,6 +97,8 @@ class ContractService:
         ready, self._waiting = self._waiting, []
         self.observations += request.observations
         self.outcomes += request.outcomes
+        if self.late:
+            return StepReply(refused=tuple(map(_too_late, request.observations)))
         for observation in request.observations:
             self._waiting += [
                 self._decide(observation, event) for event in observation.events if event.kind == "spoken_to"
@@ -106,12 +113,16 @@ class ContractService:
             turn_id=f"turn-{self.turns}",
             part=0,
             done=True,
-            snapshot_time=observation.snapshot_time,
+            snapshot_time=observation.snapshot_time - self.age,
             reply_to=event.who,
             private=event.private,
             speech=f"You said: {event.text}",
             actions=next(actions, ()),
         )
+
+
+def _too_late(observation: Observation) -> Refused:
+    return Refused(villager_id=observation.villager_id, code="late", reason="the turn took over 8 s")
 
 
 class _Handler(BaseHTTPRequestHandler):

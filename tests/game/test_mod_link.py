@@ -251,6 +251,24 @@ def test_what_is_said_to_a_busy_service_is_answered_later(village: Village) -> N
     village.sam.wait_for_chat("<Mira> You said: Mira, are you busy", SOON)
 
 
+def test_stale_decisions_are_dropped_and_told(village: Village) -> None:
+    village.service.outcomes.clear()
+    village.service.age = 60
+    village.ann.say("Mira, turn to me")
+    village.ann.wait_for_chat("<Mira> I can't find words", SOON)
+    village.service.age = 0
+    village.wait(lambda: village.service.outcomes)
+    assert village.service.outcomes[0].verdict == "refused"
+    assert village.service.outcomes[0].reason == "stale"
+
+
+def test_who_gets_no_answer_is_told(village: Village) -> None:
+    village.service.late = True
+    village.sam.say("Mira, are you slow?")
+    village.sam.wait_for_chat("<Mira> I can't find words", SOON)
+    village.service.late = False
+
+
 def test_the_server_never_waited(village: Village) -> None:
     longest = re.search(r"longest step ([0-9.]+) s", village.status())
     assert longest

@@ -6,10 +6,10 @@ local decisions = {}
 decisions.__index = decisions
 
 -- hooks: villager(id) -> record or nil; say(villager, line, decision);
---        submit(villager, action, context); stale(decision, action)
+--        submit(villager, action, context); stale(decision, actions)
 -- stale_after: seconds from the snapshot
 function decisions.new(hooks, stale_after)
-	return setmetatable({ hooks = hooks, stale_after = stale_after, stale = 0 }, decisions)
+	return setmetatable({ hooks = hooks, stale_after = stale_after }, decisions)
 end
 
 local function list(value) return type(value) == "table" and value or {} end
@@ -50,13 +50,6 @@ function decisions.player(decision)
 	return type(player) == "string" and player ~= "" and player or nil
 end
 
-function decisions:drop(decision)
-	self.stale = self.stale + 1
-	for _, action in ipairs(actions_of(decision)) do
-		self.hooks.stale(decision, action)
-	end
-end
-
 function decisions:carry_out(villager, decision, now)
 	if type(decision.speech) == "string" and decision.speech:find("%S") then
 		self.hooks.say(villager, decision.speech, decision)
@@ -78,7 +71,7 @@ function decisions:route(reply, now)
 	for _, decision in ipairs(list(reply.decisions)) do
 		local villager = is_decision(decision) and self.hooks.villager(decision.villager_id)
 		if villager and now - decision.snapshot_time > self.stale_after then
-			self:drop(decision)
+			self.hooks.stale(decision, actions_of(decision))
 		elseif villager then
 			self:carry_out(villager, decision, now)
 		end

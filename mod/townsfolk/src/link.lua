@@ -24,6 +24,15 @@ local now = tf.clock
 
 local answered_at = now()
 
+-- Who waits for this villager's answer is told that it does not come.
+local function no_answer(id)
+	local v = tf.villagers.get(id)
+	if v and asked_by[id] then
+		tf.script.no_words(v, asked_by[id])
+	end
+	asked_by[id] = nil
+end
+
 local routes = tf.decisions.new({
 	villager = function(id) return tf.villagers.get(id) end,
 	say = function(v, line, decision)
@@ -35,15 +44,13 @@ local routes = tf.decisions.new({
 		asked_by[v.id] = nil
 		tf.execute.submit(v, action, context)
 	end,
-	stale = function(decision, action)
+	stale = function(decision, actions)
 		tf.stats.stale = tf.stats.stale + 1
-		link.outcome(
-			decision.villager_id,
-			decision.turn_id,
-			tf.tag.format(action.name, action.args),
-			"refused",
-			"stale"
-		)
+		for _, action in ipairs(actions) do
+			local tag = tf.tag.format(action.name, action.args)
+			link.outcome(decision.villager_id, decision.turn_id, tag, "refused", "stale")
+		end
+		no_answer(decision.villager_id)
 	end,
 }, tf.settings.stale_after)
 
@@ -230,25 +237,23 @@ local function observation(mind, at)
 	}
 end
 
--- Who has an answer coming is told that it does not come.
-local function no_answer(id)
-	local v = tf.villagers.get(id)
-	if v and asked_by[id] then
-		tf.script.no_words(v, asked_by[id])
+-- What the service did not take is told again, where it was only busy; else nobody waits for it.
+local function take_refusal(refused, mine)
+	if mine and refused.code == "busy" then
+		local wait = math.max(0.5, (tonumber(refused.retry_after_ms) or 0) / 1000)
+		tf.minds:give_back(refused.villager_id, mine.events, now() + wait)
+	else
+		tf.minds:give_back(refused.villager_id, {}, 0)
+		no_answer(refused.villager_id)
 	end
-	asked_by[id] = nil
 end
 
 local function take_refusals(reply, sent)
 	for _, refused in ipairs(type(reply.refused) == "table" and reply.refused or {}) do
 		local id = type(refused) == "table" and refused.villager_id
-		local mine = id and sent[id]
-		if mine and refused.code == "busy" then
-			local wait = math.max(0.5, (tonumber(refused.retry_after_ms) or 0) / 1000)
-			tf.minds:give_back(id, mine.events, now() + wait)
+		if type(id) == "string" then
+			take_refusal(refused, sent[id])
 			sent[id] = nil
-		elseif id then
-			no_answer(id)
 		end
 	end
 end

@@ -40,8 +40,8 @@ end
 -- "rejected", reason (sending it again is no use) | "away", reason.
 local function meaning(result)
 	local code = result.code or 0
-	if code == 0 then
-		return "away", result.timeout and "no answer in time" or "no connection"
+	if code == 0 or not result.succeeded and code < 300 then
+		return "away", result.timeout and "no answer in time" or "no connection, or one that broke off"
 	end
 	local body = from_json(result.data or "")
 	if code == 204 then
