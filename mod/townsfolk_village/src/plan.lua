@@ -6,7 +6,7 @@
 local plan = {}
 
 local RADIUS = 22
-local HEADROOM = 14
+local HEADROOM = 24
 local DEPTH = 4
 
 -- The four sides in the order of a quarter turn clockwise, as `param2` of wall-mounted nodes has them.
@@ -234,7 +234,7 @@ local TREES = {
 }
 
 local SIGNS = {
-	{ x = 4, z = -11, text = "Welcome to Elmbrook!\nSay hello to Brita, Odo,\nWren or Tam.\nHelp: /ai help" },
+	{ x = 5, z = -10, text = "Welcome to Elmbrook!\nSay hello to Brita, Odo,\nWren or Tam.\nHelp: /ai help" },
 	{ x = 2, z = -5, text = "Well: straight on.\nMarket: east.\nGarden: north.\nBuilding site: west." },
 	{ x = 5, z = 2, text = "Market\nOdo buys and sells:\napples, bread, torches." },
 	{ x = 2, z = 12, text = "Elmbrook garden\nWheat and cotton.\nTake what you need." },
@@ -294,7 +294,7 @@ function plan.make()
 		signs = signs,
 		chests = chests,
 		homes = {
-			guard = { x = -2, y = 1, z = -11 },
+			guard = { x = -3, y = 1, z = -11 },
 			explorer = { x = 1, y = 1, z = -10 },
 			trader = { x = 7, y = 1, z = 3 },
 			builder = { x = -7, y = 1, z = 1 },

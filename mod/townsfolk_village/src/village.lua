@@ -46,7 +46,9 @@ end
 local function settle()
 	for _, settler in ipairs(SETTLERS) do
 		local villager, reason = townsfolk.spawn(settler.name, settler.persona, at(layout.homes[settler.persona]))
-		if not villager then
+		if villager then
+			townsfolk.face(villager, at(layout.spawn))
+		else
 			core.log("error", "[townsfolk_village] " .. settler.name .. " can't settle: " .. reason)
 		end
 	end

@@ -110,13 +110,14 @@ def _watch(village: Village) -> None:
 def _invitation(village: Village) -> Panel:
     port = village.ports.game
     return Panel(
-        f"[bold]Join[/]: in the client's menu, Join Game, address {HOST}, port {port}, any name; or\n"
-        f"  luanti --go --address {HOST} --port {port} --name yourname     (minetest before 5.10)\n"
-        f"[bold]Who lives here[/]: {_people(village.status())}\n"
-        "[bold]Try[/]: Hello Wren!   ·   Brita, where is the well?   ·   Tam, follow me\n"
-        '     /ai say "what do you sell?"   ·   /ai rate up   ·   /ai help   ·   right-click a villager\n'
+        f"[bold]Join[/]: in the client's menu Join Game, {HOST}, port {port}, any name; or\n"
+        f"     luanti --go --address {HOST} --port {port} --name yourname\n"
+        "     (before 5.10 the program is called minetest)\n"
+        f"[bold]Here live[/] {_people(village.status())}\n"
+        "[bold]Try[/]: Hello Wren! · Brita, where is the well? · Tam, follow me\n"
+        '     /ai say "what do you sell?" · /ai rate up · /ai help · right-click one\n'
         f"[bold]The service[/]: http://{HOST}:{village.ports.http}/docs\n"
-        f"[bold]World[/]: {village.world}     ctrl-C stops everything and leaves it",
+        f"[bold]World[/]: {village.world}; ctrl-C stops everything and leaves it",
         title="The village is open",
         expand=False,
     )
