@@ -28,6 +28,7 @@ return {
 	get_villagers = tf.villagers.all,
 	get_known_villagers = tf.villagers.known,
 	list = list,
+	say = tf.talk.say,
 	connected = tf.link.connected,
 	by_script = tf.script.active,
 	stats = tf.stats,
