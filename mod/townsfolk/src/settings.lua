@@ -18,7 +18,7 @@ settings.actions_per_second = settings.number("actions_per_second", 1)
 settings.action_burst = settings.number("action_burst", 6)
 settings.task_seconds = settings.number("task_seconds", 60) -- an action that takes longer has failed
 settings.return_after = settings.number("return_after", 60) -- seconds from death to coming home
-settings.search_cells = settings.number("search_cells", 250) -- path cells looked at in one server step
+settings.search_cells = settings.number("search_cells", 150) -- path cells looked at in one server step
 
 settings.service_url = settings.text("service_url", "http://127.0.0.1:8123"):gsub("/+$", "")
 settings.api_token = settings.text("api_token", "")

@@ -4,6 +4,7 @@ local terrain = {}
 
 local has_doors = core.global_exists("doors") and doors.get ~= nil
 local DOOR_TOP = "doors:hidden"
+local DOORWAY = 1.1 -- nodes around a door's middle in which one would be caught
 local class_of = {} -- node name -> class, as far as the name alone decides
 
 local function group(def, name)
@@ -74,8 +75,13 @@ function terrain.open_door(pos)
 	return doors.get(pos):open() ~= false
 end
 
+local function is_occupied(pos)
+	return #core.get_objects_inside_radius(pos, DOORWAY) > 0
+end
+
+-- Left open while somebody stands in it.
 function terrain.close_door(pos)
-	if is_door(core.get_node(pos).name) then
+	if is_door(core.get_node(pos).name) and not is_occupied(pos) then
 		doors.get(pos):close()
 	end
 end

@@ -152,14 +152,16 @@ local function steer(v, w, pos, cell)
 	tf.look.animate(v, "walk")
 end
 
--- The door on the way is opened; the one behind is closed.
-local function tend_doors(w, pos, cell, class)
+-- The door on the way is opened, also one that somebody has closed on us; the one behind is closed.
+local function tend_doors(w, pos, cell)
 	if w.door and tf.geometry.distance(pos, w.door) > DOOR_BEHIND and w.door ~= cell then
 		tf.terrain.close_door(w.door)
 		w.door = nil
 	end
-	if class == "door" and tf.terrain.open_door(cell) then
-		w.door = cell
+	for _, at in ipairs({cell, tf.geometry.feet(pos)}) do
+		if tf.terrain.open_door(at) then
+			w.door = at
+		end
 	end
 end
 
@@ -189,7 +191,7 @@ local function go(v, w, dtime)
 		retry(v, w, pos)
 		return
 	end
-	tend_doors(w, pos, cell, class)
+	tend_doors(w, pos, cell)
 	steer(v, w, pos, cell)
 end
 

@@ -6,7 +6,7 @@ local register = tf.actions.register
 local FEW_STEPS = 4
 local FOLLOW_FROM, FOLLOW_TO, FOLLOW_RUN, FOLLOW_LOST = 3.5, 2, 8, 60
 local FOLLOW_TRIES = 8
-local WANDER_MIN, WANDER_MAX, HOME_RANGE = 3, 7, 24
+local WANDER_MIN, WANDER_MAX, WANDER_TRIES, HOME_RANGE = 3, 7, 5, 24
 local FLEE_DISTANCE = 12
 local GRUDGE_SECONDS = 30
 
@@ -74,16 +74,24 @@ register("follow", {
 	end,
 })
 
--- Somewhere near, but not ever farther from home.
+-- The feet's cell so far from `pos` in that direction.
+local function ahead(pos, angle, length)
+	return tf.geometry.feet(vector.new(pos.x + math.sin(angle) * length, pos.y, pos.z + math.cos(angle) * length))
+end
+
+-- Somewhere near that is not inside a wall; back towards home where it is far away.
 local function stroll_goal(v)
-	local pos, home = tf.body.pos(v), v.home
-	local angle = math.random() * 2 * math.pi
+	local pos, home, goal = tf.body.pos(v), v.home, nil
 	if tf.geometry.sideways(pos, home) > HOME_RANGE then
-		angle = math.atan2(home.x - pos.x, home.z - pos.z)
+		return ahead(pos, math.atan2(home.x - pos.x, home.z - pos.z), WANDER_MAX)
 	end
-	local length = WANDER_MIN + math.random() * (WANDER_MAX - WANDER_MIN)
-	local goal = vector.new(pos.x + math.sin(angle) * length, pos.y, pos.z + math.cos(angle) * length)
-	return tf.geometry.feet(goal)
+	for _ = 1, WANDER_TRIES do
+		goal = ahead(pos, math.random() * 2 * math.pi, WANDER_MIN + math.random() * (WANDER_MAX - WANDER_MIN))
+		if tf.terrain.class(goal.x, goal.y, goal.z) == "open" then
+			break
+		end
+	end
+	return goal
 end
 
 register("wander", {
