@@ -37,6 +37,11 @@ class Village:
         self.sam.say("/ai status")
         return self.sam.wait_for_chat(r"\d requests", SOON)
 
+    def ask(self, text: str) -> None:
+        """Say `text` to Mira, by name, and get the answer."""
+        self.sam.say(text)
+        self.sam.wait_for_chat(re.escape(f"<Mira> You said: {text}"), SOON)
+
     def wait(self, holds: Callable[[], object], seconds: float = SOON) -> float:
         """Seconds until `holds()`; AssertionError after `seconds`."""
         started = time.monotonic()
@@ -97,6 +102,7 @@ def test_answer_is_heard_by_all_near(village: Village) -> None:
 
 
 def test_talk_goes_on_without_the_name(village: Village) -> None:
+    village.ask("Mira, hello.")
     village.sam.say("And how are you?")
     village.sam.wait_for_chat("<Mira> You said: And how are you", SOON)
 
@@ -116,8 +122,8 @@ def test_text_is_cleaned(village: Village) -> None:
 
 
 def test_ratings_reach_the_service(village: Village) -> None:
-    village.sam.say("Mira, one more word?")
-    village.sam.wait_for_chat("<Mira>", SOON)
+    village.service.ratings.clear()
+    village.ask("Mira, one more word?")
     village.sam.say("/ai rate up")
     village.sam.wait_for_chat("you rated Mira's reply up", SOON)
     village.sam.say("/ai rate up mira")
@@ -132,6 +138,7 @@ def test_ratings_reach_the_service(village: Village) -> None:
 
 
 def test_form_talks_and_rates(village: Village) -> None:
+    village.ask("Mira, a word?")
     village.service.ratings.clear()
     village.sam.watch_form("townsfolk:talk")
     village.sam.right_click(village.sam.position)
@@ -154,6 +161,7 @@ def test_form_talks_and_rates(village: Village) -> None:
 
 
 def test_outcomes_are_told(village: Village) -> None:
+    village.service.outcomes.clear()
     village.service.answers = {
         "turn": (Action(name="look_at", args=("sam",)),),
         "fly": (Action(name="fly_to_the_moon", args=("now",)),),
@@ -169,19 +177,18 @@ def test_outcomes_are_told(village: Village) -> None:
 
 
 def test_observations_carry_what_changed(village: Village) -> None:
+    village.ask("Mira, look round.")
     first = next(seen for seen in village.service.observations if seen.around)
     assert first.me is not None
     assert first.around is not None
     assert {"sam", "ann"} <= {thing.name for thing in first.around.things}
     here = village.sam.position
     village.sam.teleport(Position(x=here.x + 8, y=here.y, z=here.z))
-    village.sam.say("Mira, where am I?")
-    village.sam.wait_for_chat("<Mira>", SOON)
+    village.ask("Mira, where am I?")
     moved = village.service.observations[-1].around
     assert moved is not None
     assert next(thing.direction for thing in moved.things if thing.name == "sam") == "east"
-    village.sam.say("Mira, and now?")
-    village.sam.wait_for_chat("<Mira>", SOON)
+    village.ask("Mira, and now?")
     assert village.service.observations[-1].around is None
     village.sam.teleport(here)
 
@@ -224,8 +231,7 @@ def test_script_takes_over_and_hands_back(village: Village) -> None:
     village.service.start()
     restarted = time.monotonic()
     village.wait(village.logged("villagers think again", since))
-    village.sam.say("Mira, are you back?")
-    village.sam.wait_for_chat("<Mira> You said: Mira, are you back", SOON)
+    village.ask("Mira, are you back?")
     assert time.monotonic() - restarted < 5
     log = village.server.log()[since:]
     assert log.count("villagers go by script") == log.count("villagers think again") == 1
@@ -239,8 +245,7 @@ def test_a_broken_service_does_no_harm(village: Village, mode: str) -> None:
     village.service.mode = "well"
     village.wait(village.logged("villagers think again", since), 12)
     time.sleep(1)
-    village.sam.say(f"Mira, after {mode}?")
-    village.sam.wait_for_chat(f"<Mira> You said: Mira, after {mode}", SOON)
+    village.ask(f"Mira, after {mode}?")
 
 
 def test_what_is_said_to_a_busy_service_is_answered_later(village: Village) -> None:
