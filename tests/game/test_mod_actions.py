@@ -242,6 +242,13 @@ def test_whose_body_is_lost_gets_another(found: Found) -> None:
     assert scene["carried"] == 1
 
 
+def test_a_villager_outlives_its_unloading(found: Found) -> None:
+    scene = found["unloaded"]
+    assert scene["gone"]
+    assert scene["back"]
+    assert (scene["bodies"], scene["carried"], scene["hp"]) == (1, 3, 20)
+
+
 def test_a_villager_outlives_the_restart(starts: tuple[Found, Found]) -> None:
     before, after = starts[0]["keeper"], starts[1]["keeper"]
     assert after["id"] == before["id"]

@@ -62,7 +62,7 @@ register("attack", {
 	args = {{name = "mob", kind = "mob"}},
 	hostile = true,
 	phrases = {
-		"attack the monster", "kill it", "fight that {item}", "help me fight", "get that zombie",
+		"attack the monster", "kill it", "fight that monster", "help me fight", "get that zombie",
 		"defend us", "strike it down",
 	},
 	check = function(_, args)

@@ -299,6 +299,27 @@ scene("lost", function(plot)
 	return {gone = gone, back = back ~= nil, carried = probe.count(v.inv, probe.cobble)}
 end)
 
+-- Its part of the world is unloaded and loaded again, far from all plots.
+scene("unloaded", function()
+	local home, ready = vector.new(408, 0.5, 8), false
+	core.emerge_area(home, home, function(_, _, remaining) ready = remaining == 0 end)
+	probe.wait(10, function() return ready end)
+	core.forceload_block(home, true)
+	probe.wait(3, function() return core.compare_block_status(home, "active") end)
+	core.set_node(vector.new(408, 0, 8), {name = probe.stone})
+	local v = assert(townsfolk.spawn("Hermit", "trader", home))
+	v.inv:add_item("main", probe.cobble .. " 3")
+	core.forceload_free_block(home, true)
+	local gone = probe.wait(15, function() return townsfolk.get_pos(v) == nil end)
+	core.forceload_block(home, true)
+	local back = probe.wait(15, function() return townsfolk.get_pos(v) end)
+	probe.wait(12) -- time for a second body to be put there by mistake
+	return {
+		gone = gone, back = back ~= nil, bodies = #core.get_objects_inside_radius(home, 5),
+		carried = probe.count(v.inv, probe.cobble), hp = v.object:get_hp(),
+	}
+end)
+
 -- Found again by the second start.
 scene("keeper", function(plot)
 	local v = probe.villager(plot, "Keeper")
