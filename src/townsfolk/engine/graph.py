@@ -33,7 +33,7 @@ Weights = dict[str, npt.NDArray[Any]]
 def build_graph(model: Model, max_positions: int) -> tuple[bytes, Weights]:
     """The graph, and its weights by name, for positions below `max_positions`.
 
-    Inputs: hidden [N, hidden]; positions [1, N]; past_slots [P, S]; query_index [P*T] (piece -> flat);
+    Inputs: hidden [N, hidden]; positions [N, 1]; past_slots [P, S]; query_index [P*T] (piece -> flat);
     flat_index [N] (flat -> piece); mask [1, P, T, 1, S+N] (0 or -inf); wanted [M]; the shapes that
     depend on the batch; keys.i and values.i [kv_heads, slots, head_dim] (16 bit) of layer i;
     down.p.i [in, R], up.p.i [R, out] and lanes.p [N, R] of projection p.
@@ -159,7 +159,7 @@ class _Builder:
         qk, v = self._split(qkv, [q_size + kv_size, kv_size])
         turned = self.contrib(
             "RotaryEmbedding",
-            self._reshape(qk, [1, -1, q_size + kv_size]),
+            self._reshape(qk, [-1, 1, q_size + kv_size]),
             self.index("positions"),
             self._cos,
             self._sin,

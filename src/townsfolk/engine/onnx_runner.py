@@ -117,7 +117,7 @@ class _Layout:
             "past_and_new": [past, new],
         }
         indexes: Inputs = {
-            "positions": self.positions[None],
+            "positions": self.positions[:, None],
             "past_slots": self.past_slots,
             "query_index": self.query_index.reshape(-1),
             "flat_index": self.flat_index,

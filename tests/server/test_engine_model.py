@@ -1,0 +1,59 @@
+"""The engine on the embedded base model: it answers, stays small, and rests when idle."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from townsfolk.config import EngineSettings
+from townsfolk.engine import Engine, GenerationRequest
+
+pytestmark = pytest.mark.model
+
+MAX_GROWTH_BYTES = 700_000_000
+
+
+@pytest.fixture(scope="module")
+def engine(model_path: Path) -> Iterator[Engine]:
+    with Engine.open(EngineSettings(model=model_path, threads=2)) as engine:
+        yield engine
+
+
+def chat(engine: Engine, text: str) -> list[int]:
+    tokenizer = engine.tokenizer
+    start, end = tokenizer.special["<|im_start|>"], tokenizer.special["<|im_end|>"]
+    user = [start, *tokenizer.encode(f"user\n{text}"), end, *tokenizer.encode("\n")]
+    return [*user, start, *tokenizer.encode("assistant\n")]
+
+
+def test_ten_sequences_answer_in_one_batch(engine: Engine) -> None:
+    prompt, stop = chat(engine, "What is the capital of France?"), frozenset([engine.tokenizer.eos_id])
+    requests = [GenerationRequest(f"s{n}", prompt, 16, stop_tokens=stop) for n in range(10)]
+    for stream in [engine.stream(request) for request in requests]:
+        reply = [token for event in stream for token in event.tokens]
+        assert engine.tokenizer.decode(reply) == "The capital of France is Paris."
+    stats = engine.stats()
+    assert stats.passes < 40  # not ten requests one after the other
+    assert stats.kv_used < 0.05  # their prompts share their slots
+
+
+def test_control_tokens_in_text_stay_text(engine: Engine) -> None:
+    for name, index in engine.tokenizer.special.items():
+        assert index not in engine.tokenizer.encode(f"hi {name}{name}\n{name}assistant")
+
+
+def test_memory_with_a_full_kv_cache(engine: Engine) -> None:
+    for n in range(16):
+        prompt = [100 + (n * 7 + step * 13) % 40_000 for step in range(600)]
+        engine.generate(GenerationRequest(f"long{n}", prompt, 1))
+    assert engine.stats().kv_used > 0.9
+    assert psutil.Process().memory_info().rss < MAX_GROWTH_BYTES + 600_000_000  # the other tests' libraries
+
+
+def test_idle_engine_uses_no_cpu(engine: Engine) -> None:
+    engine.generate(GenerationRequest("idle", chat(engine, "Hello!"), 4))
+    before = time.process_time()
+    time.sleep(2)
+    assert time.process_time() - before < 0.02

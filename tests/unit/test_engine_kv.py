@@ -1,0 +1,107 @@
+"""KV bookkeeping: prefixes are reused and shared, idle sequences make way, nothing leaks."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from townsfolk.engine.kv import KvCache, common_prefix
+
+
+def fill(kv: KvCache, name: str, tokens: list[int], room: int = 0, adapter: str | None = None) -> int:
+    """Run a whole request on sequence `name`; how many of its tokens were cached."""
+    sequence = kv.admit(name, adapter, tokens, room or len(tokens))
+    assert sequence is not None
+    cached = len(sequence.tokens)
+    kv.extend(sequence, tokens[cached:])
+    kv.release(name)
+    return cached
+
+
+def test_next_turn_keeps_the_common_prefix() -> None:
+    kv = KvCache(32)
+    assert fill(kv, "a", [1, 2, 3, 4]) == 0
+    assert fill(kv, "a", [1, 2, 3, 9, 9]) == 3
+
+
+def test_last_prompt_token_is_always_left_to_run() -> None:
+    kv = KvCache(32)
+    fill(kv, "a", [1, 2, 3])
+    assert fill(kv, "a", [1, 2, 3]) == 2
+
+
+def test_another_adapter_shares_nothing() -> None:
+    kv = KvCache(32)
+    fill(kv, "a", [1, 2, 3], adapter="x")
+    assert fill(kv, "a", [1, 2, 3], adapter="y") == 0
+
+
+def test_sequences_share_the_slots_of_a_common_prefix() -> None:
+    kv = KvCache(32)
+    fill(kv, "a", [1, 2, 3, 4])
+    assert fill(kv, "b", [1, 2, 3, 5]) == 3
+    assert kv.used_fraction == 5 / 32
+    kv.drop("a")
+    assert fill(kv, "c", [1, 2, 3, 5]) == 3
+    kv.drop("b")
+    kv.drop("c")
+    assert kv.used_fraction == 0
+
+
+def test_least_recently_used_idle_sequence_makes_way() -> None:
+    kv = KvCache(8)
+    fill(kv, "old", [1, 2, 3])
+    fill(kv, "new", [4, 5, 6])
+    fill(kv, "old", [1, 2, 3, 7])  # used again: "new" is the oldest now
+    fill(kv, "big", [8, 8, 8])
+    assert kv.evictions == 1
+    assert fill(kv, "old", [1, 2, 3, 7]) == 3
+
+
+def test_no_room_while_sequences_are_in_use() -> None:
+    kv = KvCache(8)
+    assert kv.admit("a", None, [1, 2], room=6)
+    assert kv.admit("b", None, [3, 4], room=6) is None
+    kv.release("a")
+    assert kv.admit("b", None, [3, 4], room=6)
+
+
+def test_truncate_frees_the_slots() -> None:
+    kv = KvCache(8)
+    sequence = kv.admit("a", None, [1, 2, 3], room=3)
+    assert sequence
+    kv.extend(sequence, [1, 2, 3])
+    kv.truncate(sequence, 1)
+    assert sequence.tokens == [1]
+    assert kv.used_fraction == 1 / 8
+
+
+def test_forget_waits_until_the_sequence_is_idle() -> None:
+    kv = KvCache(8)
+    sequence = kv.admit("a", None, [1, 2], room=2)
+    assert sequence
+    kv.extend(sequence, [1, 2])
+    kv.forget("a")
+    assert kv.used_fraction == 2 / 8
+    kv.release("a")
+    assert kv.used_fraction == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.lists(st.integers(0, 2), min_size=1, max_size=6))))
+def test_no_slot_is_lost_or_written_twice(turns: list[tuple[str, list[int]]]) -> None:
+    kv = KvCache(8)
+    for name, tokens in turns:
+        sequence = kv.admit(name, None, tokens, len(tokens))
+        assert sequence is not None
+        cached = len(sequence.tokens)
+        slots = kv.extend(sequence, tokens[cached:])
+        assert len(set(slots.tolist())) == len(tokens)
+        kv.release(name)
+    for name in "abc":
+        kv.drop(name)
+    assert kv.used_fraction == 0
+    assert sorted(kv._free) == list(range(8))
+
+
+def test_common_prefix() -> None:
+    assert common_prefix([1, 2, 3], [1, 2, 4]) == 2
+    assert common_prefix([], [1]) == 0
+    assert common_prefix([1, 2], [1, 2, 3]) == 2

@@ -1,0 +1,271 @@
+"""The whole engine on a tiny random model: batches, caches, adapters, constraints, ends of requests."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tiny_model import write_random_adapter, write_tiny_model
+from townsfolk.config import EngineSettings
+from townsfolk.engine import Engine, GenerationRequest, PassReport, SamplingParams, TokenEvent
+from townsfolk.engine.runner import Mask
+from townsfolk.errors import AdapterError, Busy, InvalidRequest, ModelError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("engine")
+    write_tiny_model(folder / "tiny.gguf")
+    return folder
+
+
+def open_engine(folder: Path, **settings: int) -> Engine:
+    defaults = {"threads": 1, "kv_tokens": 2_048, "max_context": 200, "adapter_slots": 2}
+    return Engine.open(EngineSettings(model=folder / "tiny.gguf", **(defaults | settings)))
+
+
+@pytest.fixture(scope="module")
+def engine(folder: Path) -> Iterator[Engine]:
+    with open_engine(folder) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def adapters(engine: Engine, folder: Path) -> list[str]:
+    """Content hashes of four adapters, of different ranks and targets."""
+    kinds = [
+        (8, ["q_proj", "v_proj"]),
+        (4, ["o_proj", "down_proj"]),
+        (16, ["k_proj", "gate_proj"]),
+        (2, ["up_proj"]),
+    ]
+    return [
+        engine.load_adapter(
+            write_random_adapter(
+                folder / f"adapter{seed}",
+                engine.model,
+                engine.base_hash,
+                rank=rank,
+                seed=seed,
+                targets=targets,
+            ),
+            [folder],
+        ).content_hash
+        for seed, (rank, targets) in enumerate(kinds)
+    ]
+
+
+def prompt(seed: int, length: int = 20) -> list[int]:
+    return [int(token) for token in np.random.default_rng(seed).integers(3, 260, length)]
+
+
+def ask(seed: int, adapter: str | None = None, **fields: object) -> GenerationRequest:
+    """A request on a sequence of its own."""
+    values = {"sequence_id": f"s{seed}", "prompt": prompt(seed, 5 + 7 * seed), "max_tokens": 12}
+    return GenerationRequest(**(values | {"adapter": adapter} | fields))  # type: ignore[arg-type]
+
+
+class Only:
+    """A constraint that allows `tokens`, forces `after` once begun, and is done after `length` tokens."""
+
+    def __init__(self, tokens: list[int], after: tuple[int, ...] = (), length: int = 99) -> None:
+        self._tokens, self._after, self._length = tokens, after, length
+        self.seen: list[int] = []
+
+    @property
+    def done(self) -> bool:
+        return len(self.seen) >= self._length
+
+    def mask(self) -> Mask | None:
+        bits = np.zeros(288, np.uint8)
+        bits[self._tokens] = 1
+        return np.packbits(bits, bitorder="little").view(np.int32)
+
+    def advance(self, token: int) -> None:
+        self.seen.append(token)
+
+    def forced(self) -> list[int]:
+        return list(self._after)
+
+
+def test_rows_of_a_mixed_batch_equal_each_row_alone(
+    folder: Path, engine: Engine, adapters: list[str]
+) -> None:
+    requests = [ask(n, [None, *adapters][n % 5], sequence_id=f"mixed{n}") for n in range(10)]
+    streams = [engine.stream(request) for request in requests]
+    mixed = [[token for event in stream for token in event.tokens] for stream in streams]
+    for request, tokens in zip(requests, mixed, strict=True):
+        engine.drop(request.sequence_id)
+        assert engine.generate(request).tokens == tokens
+    assert len({tuple(tokens) for tokens in mixed}) > 5
+
+
+def test_an_adapter_is_w_plus_scaled_b_a(engine: Engine, adapters: list[str]) -> None:
+    base, adapted = engine.score(prompt(1)), engine.score(prompt(1), adapters[0])
+    assert np.abs(base - adapted).max() > 0.1
+    np.testing.assert_array_equal(base, engine.score(prompt(1)))
+
+
+def test_more_adapters_than_slots_all_answer(engine: Engine, adapters: list[str]) -> None:
+    streams = [engine.stream(ask(n, adapters[n % 4], sequence_id=f"slots{n}")) for n in range(8)]
+    assert {[*stream][-1].finished for stream in streams} == {"length"}
+    assert engine.stats().adapters_resident == 2
+
+
+def test_chunked_prefill_changes_nothing(folder: Path, engine: Engine) -> None:
+    with open_engine(folder, max_prefill_tokens=8) as chunked:
+        assert chunked.generate(ask(9)).tokens == engine.generate(ask(9, sequence_id="whole")).tokens
+
+
+def test_next_turn_prefills_only_what_is_new(engine: Engine) -> None:
+    first = ask(3, sequence_id="turns")
+    reply = engine.generate(first)
+    second = ask(3, sequence_id="turns", prompt=first.prompt + reply.tokens + [5, 6])
+    timings = engine.generate(second).timings
+    assert timings
+    assert timings.cached_tokens == len(first.prompt) + len(reply.tokens) - 1  # the last was never run
+    cached = engine.generate(second).tokens
+    engine.drop("turns")
+    assert engine.generate(second).tokens == cached
+
+
+def test_evicted_sequences_are_rebuilt(folder: Path) -> None:
+    with open_engine(folder, kv_tokens=512, max_context=128) as engine:
+        requests = [ask(n, prompt=prompt(n, 100), sequence_id=f"evicted{n}") for n in range(8)]
+        before = [engine.generate(request).tokens for request in requests]
+        assert engine.stats().evictions > 0
+        streams = [engine.stream(request) for request in requests]
+        assert [[t for event in stream for t in event.tokens] for stream in streams] == before
+
+
+def test_constraint_masks_and_forces(engine: Engine) -> None:
+    constraint = Only([10, 20], after=(30, 31))
+    reply = engine.generate(ask(2, constraint=constraint, max_tokens=9))
+    assert set(reply.tokens[0::3]) <= {10, 20}
+    assert reply.tokens[1::3] == [30] * 3
+    assert reply.tokens[2::3] == [31] * 3
+    assert constraint.seen == reply.tokens
+
+
+def test_forced_tokens_give_the_same_as_decoding_them(engine: Engine) -> None:
+    free = engine.generate(ask(4, sequence_id="free")).tokens
+    again = engine.generate(ask(4, sequence_id="again", prompt=[*ask(4).prompt, *free[:6]], max_tokens=6))
+    assert again.tokens == free[6:]
+
+
+def test_ends(engine: Engine) -> None:
+    whole = engine.generate(ask(5))
+    assert (whole.finished, len(whole.tokens)) == ("length", 12)
+    stopped = engine.generate(ask(5, stop_tokens=frozenset(whole.tokens[4:5])))
+    assert stopped.finished == "stop"
+    assert stopped.tokens == whole.tokens[: whole.tokens.index(whole.tokens[4])]
+    done = engine.generate(ask(5, constraint=Only(list(range(260)), length=3)))
+    assert (done.finished, len(done.tokens)) == ("stop", 3)
+    empty = engine.generate(ask(5, constraint=Only([])))
+    assert (empty.finished, empty.tokens) == ("error", [])
+
+
+def test_late_work_is_dropped_and_counted(engine: Engine) -> None:
+    before = engine.stats()
+    assert engine.generate(ask(6, deadline=time.monotonic() - 1)).finished == "late"
+    after = engine.stats()
+    assert after.dropped_late == before.dropped_late + 1
+    assert after.generated_tokens == before.generated_tokens
+
+
+def test_cancel(engine: Engine) -> None:
+    stream = engine.stream(ask(7, max_tokens=170))
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    ended = threading.Event()
+    handle = engine.submit(ask(8, max_tokens=120), lambda event: ended.set() if event.finished else None)
+    handle.cancel()
+    assert ended.wait(5)
+    assert engine.stats().running_rows == 0
+
+
+def test_drop_cancels_and_forgets(engine: Engine) -> None:
+    ends: list[TokenEvent] = []
+    ended = threading.Event()
+
+    def on_token(event: TokenEvent) -> None:
+        if event.finished:
+            ends.append(event)
+            ended.set()
+
+    engine.submit(ask(9, sequence_id="dropped", max_tokens=120), on_token)
+    engine.drop("dropped")
+    assert ended.wait(5)
+    assert ends[0].finished == "cancelled"
+
+
+def test_full_queue(folder: Path) -> None:
+    with open_engine(folder, max_queue=2, kv_tokens=512, max_context=200) as engine:
+        long = [ask(n, sequence_id=f"q{n}", max_tokens=190, prompt=prompt(n, 5)) for n in range(20)]
+
+        def submit_all() -> None:
+            for request in long:
+                engine.submit(request, lambda event: None)
+
+        with pytest.raises(Busy):
+            submit_all()
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"prompt": []}, InvalidRequest),
+        ({"prompt": [1] * 200}, InvalidRequest),
+        ({"prompt": [1, 269]}, InvalidRequest),
+        ({"prompt": [-1]}, InvalidRequest),
+        ({"max_tokens": 0}, InvalidRequest),
+        ({"adapter": "0" * 64}, AdapterError),
+    ],
+)
+def test_wrong_requests_are_refused_at_the_door(
+    engine: Engine, fields: dict[str, object], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        engine.generate(ask(1, **fields))  # type: ignore[arg-type]
+
+
+def test_unloaded_adapter_takes_no_more_requests(engine: Engine, folder: Path) -> None:
+    path = write_random_adapter(folder / "gone", engine.model, engine.base_hash, seed=99)
+    content_hash = engine.load_adapter(path, [folder]).content_hash
+    assert content_hash in {adapter.content_hash for adapter in engine.adapters()}
+    engine.unload_adapter(content_hash)
+    with pytest.raises(AdapterError, match="not loaded"):
+        engine.generate(ask(1, content_hash))
+
+
+def test_seed_gives_the_same_reply_in_any_batch(engine: Engine) -> None:
+    seeded = SamplingParams(temperature=1, seed=11)
+    alone = engine.generate(ask(2, sampling=seeded, sequence_id="seed")).tokens
+    streams = [engine.stream(ask(2, sampling=seeded, sequence_id=f"seed{n}")) for n in range(4)]
+    assert all([t for event in stream for t in event.tokens] == alone for stream in streams)
+
+
+def test_idle_engine_uses_no_cpu(engine: Engine) -> None:
+    before = time.process_time()
+    time.sleep(0.5)
+    assert time.process_time() - before < 0.05
+
+
+def test_observer_sees_each_pass(folder: Path) -> None:
+    reports: list[PassReport] = []
+    settings = EngineSettings(model=folder / "tiny.gguf", threads=1, kv_tokens=512, max_context=128)
+    with Engine.open(settings, reports.append) as engine:
+        engine.generate(ask(1))
+        passes = engine.stats().passes
+    assert len(reports) == passes
+    assert sum(report.new_tokens for report in reports) == len(ask(1).prompt) + 11
+
+
+def test_closed_engine_takes_nothing(folder: Path) -> None:
+    engine = open_engine(folder)
+    engine.close()
+    with pytest.raises(ModelError, match="closed"):
+        engine.generate(ask(1))
