@@ -89,7 +89,7 @@ def references(model: Model, model_path: Path, folders: list[Path]) -> list[Refe
 
     def reference(index: int, prompt: list[int]) -> Reference:
         adapted.set_adapter(str(index % len(folders)))
-        out = adapted.generate(
+        out = adapted.generate(  # type: ignore[no-untyped-call]
             input_ids=torch.tensor([prompt]),
             attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
             min_new_tokens=STEPS,
@@ -167,11 +167,6 @@ def test_tokenizer_agrees_with_transformers(model: Model, model_path: Path) -> N
     transformers = pytest.importorskip("transformers", reason="needs the train extra")
     theirs = transformers.AutoTokenizer.from_pretrained(str(model_path.parent), gguf_file=model_path.name)
     ours = ModelTokenizer(model.metadata)
-    texts = [
-        *QUESTIONS,
-        "[[ACTION:give default:apple 2 sam]]",
-        "x = 1234.5;\n\n\tif (a<b) {}",
-        "naïve 東京 😀 'll",
-    ]
+    odd = ("[[ACTION:give default:apple 2 sam]]", "x = 1.5;\n\n\tif (a<b) {}", "naïve 東京 😀 I'll")
     for text in (*QUESTIONS, *odd):
         assert ours.encode(text) == theirs.encode(text, add_special_tokens=False), text
