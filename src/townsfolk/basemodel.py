@@ -78,14 +78,14 @@ def _check_room(folder: Path) -> None:
 
 
 def _download(requirement: str, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
+    command = [sys.executable, "-m", "pip", "download", "--retries", "1", "--no-deps", "--no-cache-dir"]
     done = subprocess.run(
         [*command, "--dest", str(folder), requirement], capture_output=True, text=True, check=False
     )
     wheels = list(folder.glob("*.whl"))
     if done.returncode == 0 and wheels:
         return wheels[0]
-    if any(sign in done.stderr for sign in NO_NETWORK):
+    if any(sign in done.stdout + done.stderr for sign in NO_NETWORK):
         raise LaunchError(
             f"no network to fetch {requirement}: connect this machine (or set its proxy), then pull again"
         )

@@ -211,8 +211,8 @@ local function building_site(canvas)
 	canvas:fill({ -2, 1, 2 }, { 1, 1, 2 }, "walls_brick")
 	canvas:fill({ -2, 2, 2 }, { -1, 2, 2 }, "walls_brick")
 	canvas:fill({ -2, 1, -1 }, { -2, 1, 1 }, "walls_brick")
-	canvas:fill({ 1, 1, -2 }, { 2, 1, -2 }, "gravel_pile")
-	canvas:put(2, 2, -2, "gravel_pile")
+	canvas:fill({ 2, 1, -2 }, { 2, 1, -1 }, "stone_pile")
+	canvas:put(2, 2, -2, "stone_pile")
 end
 
 local FLOWERS = {

@@ -67,10 +67,9 @@ class Child:
         if self._process is None:
             return
         self._signal(signal.SIGINT)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill()
+        self.kill()  # also what it started and left behind
 
     def kill(self) -> None:
         """End the whole group at once, without a chance to save."""
@@ -79,7 +78,8 @@ class Child:
             self._process.wait()
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None and self._process.poll() is None:
+        # The group outlives its leader as long as one of it runs.
+        if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
 

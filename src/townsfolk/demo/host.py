@@ -43,8 +43,8 @@ def host(world: Path, ports: Ports, place: Place, console: Console) -> None:
     Raises:
         LaunchError: something it needs is not there, or one of its processes has ended.
     """
-    ports.require_free()
     village = _prepare(world, ports, place)
+    ports.require_free()
     village.lay_out()
     try:
         with stopped_at_end(village.children):

@@ -1,0 +1,48 @@
+"""The command line as a program sees it: JSON, one line per error, exit status."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from townsfolk import basemodel
+
+
+def townsfolk(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "townsfolk.cli", *arguments]
+    environment = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["models", "pull"], ["personas"], ["play"]], ids=" ".join)
+def test_each_command_has_help_and_json(command: list[str], tmp_path: Path) -> None:
+    done = townsfolk(*command, "--help", home=tmp_path)
+    assert done.returncode == 0
+    assert not command or "--json" in done.stdout
+
+
+def test_personas_as_json(tmp_path: Path) -> None:
+    done = townsfolk("personas", "--json", home=tmp_path)
+    told = json.loads(done.stdout)
+    assert {persona["name"] for persona in told["personas"]} >= {"explorer", "trader", "guard", "builder"}
+    assert told["faults"] == {}
+
+
+def test_wrong_setting_is_told_without_a_traceback(tmp_path: Path) -> None:
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("http: {port: 99999}\n")
+    done = townsfolk("personas", "--config", str(settings), home=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: 1 wrong setting(s):\n  http.port")
+
+
+def test_play_without_a_model_is_one_line_and_makes_nothing(tmp_path: Path) -> None:
+    world = tmp_path / "world"
+    done = townsfolk("play", "--world", str(world), "--port", "0", home=tmp_path)
+    assert done.returncode == 1
+    path = tmp_path / ".townsfolk" / "models" / basemodel.FILE
+    assert done.stderr.startswith(f"error: base model {path} is not there: run")
+    assert done.stderr.count("\n") == 1
+    assert not world.exists()
