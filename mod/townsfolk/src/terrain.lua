@@ -25,6 +25,8 @@ local function classify(name)
 		return "water"
 	elseif not def.walkable then
 		return "open"
+	elseif def._gate then
+		return "door"
 	elseif group(def, "fence") or group(def, "wall") then
 		return "wall"
 	end
@@ -67,12 +69,24 @@ function terrain.class(x, y, z)
 	return by_name(name)
 end
 
--- The closed door at `pos` is opened; true where there was one that a villager may open.
-function terrain.open_door(pos)
-	if not is_door(core.get_node(pos).name) or not is_free_door(pos) then
+-- A fence gate is no door to the doors mod: each of its two nodes names the other as `_gate`.
+-- Swings the gate at `pos` if it is one and stands as said; true if it did.
+local function swing_gate(pos, is_open)
+	local node = core.get_node(pos)
+	local def = core.registered_nodes[node.name]
+	if not def or not def._gate or def.walkable == is_open then
 		return false
 	end
-	return doors.get(pos):open() ~= false
+	core.swap_node(pos, {name = def._gate, param2 = node.param2})
+	return true
+end
+
+-- The closed door or gate at `pos` is opened; true where there was one that a villager may open.
+function terrain.open_door(pos)
+	if is_door(core.get_node(pos).name) then
+		return is_free_door(pos) and doors.get(pos):open() ~= false
+	end
+	return swing_gate(pos, false)
 end
 
 local function is_occupied(pos)
@@ -81,8 +95,12 @@ end
 
 -- Left open while somebody stands in it.
 function terrain.close_door(pos)
-	if is_door(core.get_node(pos).name) and not is_occupied(pos) then
+	if is_occupied(pos) then
+		return
+	elseif is_door(core.get_node(pos).name) then
 		doors.get(pos):close()
+	else
+		swing_gate(pos, true)
 	end
 end
 

@@ -109,6 +109,19 @@ if probe.has_doors then
 		return {outcome = outcome, z = townsfolk.get_pos(v).z - plot.z, open = doors.get(at):state()}
 	end
 
+	scene("gate", function(plot)
+		local v = probe.villager(plot, "Shepherd")
+		for a = -3, 3 do
+			for _, cell in ipairs({{a, -3}, {a, 3}, {-3, a}, {3, a}}) do
+				probe.set(plot, cell[1], 1, cell[2], "default:fence_wood")
+			end
+		end
+		probe.set(plot, 0, 1, 3, "doors:gate_wood_closed")
+		probe.set(plot, 0, 1, 9, probe.mark)
+		local outcome = probe.done(v, "goto", probe.mark)
+		return {outcome = outcome, z = townsfolk.get_pos(v).z - plot.z, node = probe.at(plot, 0, 1, 3)}
+	end)
+
 	scene("door", function(plot) return house(plot, "Porter", "") end)
 	scene("door_owned", function(plot) return house(plot, "Guest", "bob") end)
 end
