@@ -1,5 +1,6 @@
 """Observations and registries for tests of the turn: a small world with everything in it."""
 
+import itertools
 from typing import Any
 
 from townsfolk.types import (
@@ -44,6 +45,7 @@ ACTIONS = (
     ActionSpec(name="guard", args=(arg(ArgKind.PLACE),), phrases=("keep watch",)),
     ActionSpec(name="mood", args=(arg(ArgKind.CHOICE, choices=("merry", "sad")),)),
 )
+CLOCK = itertools.count(1.0)
 GAME = Game(game_id="test-world", actions=ACTIONS, personas=("explorer",))
 
 ALICE = Thing(kind="player", name="Alice", distance=3, direction="north", held="default:torch", hp=20)
@@ -82,8 +84,9 @@ def observation(
 
 
 def said(text: str, who: str = "Alice", **changes: Any) -> Event:
-    return Event(kind=EventKind.SPOKEN_TO, at=1, who=who, text=text, **changes)
+    return event(EventKind.SPOKEN_TO, who=who, text=text, **changes)
 
 
 def event(kind: EventKind, **changes: Any) -> Event:
-    return Event(kind=kind, at=1, **changes)
+    """An event later than all made before it."""
+    return Event(kind=kind, at=next(CLOCK), **changes)

@@ -27,13 +27,18 @@ def default_home() -> Path:
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class HttpSettings(Section):
+    """Where games and programs connect by HTTP."""
+
     host: str = "127.0.0.1"
+    """Any but a loopback address needs `api_token`."""
     port: int = Field(default=8123, ge=0, le=65_535)
+    """0 takes a free one."""
     max_body_bytes: int = Field(default=1_000_000, ge=1_000, le=100_000_000)
+    """A larger body is refused."""
     max_concurrent: int = Field(default=128, ge=1, le=10_000)
     """Calls under way at once; more are answered with "busy"."""
     body_timeout_s: float = Field(default=10, gt=0, le=600)
@@ -43,20 +48,33 @@ class HttpSettings(Section):
 
 
 class GrpcSettings(Section):
+    """The same by gRPC."""
+
     enabled: bool = True
+    """Whether to serve gRPC at all."""
     host: str = "127.0.0.1"
+    """Any but a loopback address needs `api_token`."""
     port: int = Field(default=50_051, ge=0, le=65_535)
+    """0 takes a free one."""
     max_message_bytes: int = Field(default=1_000_000, ge=1_000, le=100_000_000)
+    """A larger message is refused."""
     max_concurrent: int = Field(default=128, ge=1, le=10_000)
+    """Calls under way at once."""
     request_timeout_s: float = Field(default=150, gt=0, le=3_600)
+    """A call is dropped then, whatever its own deadline says."""
 
 
 class EngineSettings(Section):
+    """The base model and how it is run."""
+
     model: Path = Field(default_factory=lambda: default_home() / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf")
+    """A GGUF file of the llama family."""
     runner: Literal["auto", "onnx"] = "auto"
+    """What multiplies the matrices; auto takes the fastest there is."""
     threads: int = Field(default=0, ge=0, le=256)
     """0: one less than the cores, at least one, so that the game keeps a core."""
     max_batch_rows: int = Field(default=32, ge=1, le=256)
+    """Villagers that one pass may serve."""
     max_prefill_tokens: int = Field(default=128, ge=8, le=4_096)
     """New tokens that one pass may take in all; longer prompts are prefilled in chunks."""
     kv_tokens: int = Field(default=8_192, ge=512, le=1_000_000)
@@ -64,35 +82,53 @@ class EngineSettings(Section):
     max_context: int = Field(default=1_024, ge=128, le=8_192)
     """Tokens that one villager's prompt and reply may have."""
     max_queue: int = Field(default=64, ge=1, le=10_000)
+    """Requests that may wait; more are answered with "busy"."""
     adapter_slots: int = Field(default=8, ge=1, le=256)
+    """Adapters that are resident at once; others wait their turn."""
 
 
 class AgentSettings(Section):
+    """How villagers take their turns."""
+
     max_reply_tokens: int = Field(default=48, ge=8, le=512)
+    """Tokens of one reply, its tag included."""
     context_windows: int = Field(default=32, ge=1, le=256)
     """Ring buffer: this many turns of a villager are remembered word for word."""
     turn_timeout_ms: int = Field(default=8_000, ge=100, le=120_000)
-    stale_after_s: float = Field(default=10, gt=0, le=120)
+    """A turn that is not done by then is dropped."""
 
 
 class StoreSettings(Section):
+    """Where everything that happened is kept."""
+
     url: str = Field(default_factory=lambda: f"sqlite:///{default_home() / 'townsfolk.db'}")
+    """An SQLAlchemy URL: `sqlite:///…` or `postgresql+psycopg://…` (extra `postgres`)."""
     spool_dir: Path = Field(default_factory=lambda: default_home() / "spool")
+    """Rows on their way to the database; survives a crash."""
     spool_max_bytes: int = Field(default=512_000_000, ge=1_000_000)
     """Room for rows that the database has not taken yet; when it is full, writes are refused."""
     behaviour_log: Path = Field(default_factory=lambda: default_home() / "behaviour.jsonl")
+    """One JSON line for every proposed and executed action; rotated."""
 
 
 class PolicySettings(Section):
+    """What villagers may do."""
+
     freeze_seconds: float = Field(default=5, ge=0, le=3_600)
+    """How long a villager that broke a rule does nothing."""
     actions_per_minute: int = Field(default=60, ge=1, le=10_000)
+    """Of one villager; more are refused."""
 
 
 class Settings(BaseSettings):
     """All settings of the service. `extra` keys are refused, so that a typo is told."""
 
     model_config = SettingsConfigDict(
-        env_prefix="TOWNSFOLK_", env_nested_delimiter="__", frozen=True, extra="forbid"
+        env_prefix="TOWNSFOLK_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
     )
 
     http: HttpSettings = HttpSettings()
@@ -106,8 +142,11 @@ class Settings(BaseSettings):
     adapters_dirs: tuple[Path, ...] = ()
     """Folders that `Adapters.Load` may read from, beside the personas' own."""
     default_persona: str = "explorer"
+    """Answers for villagers whose persona is not known."""
     api_token: str = Field(default="", repr=False)
+    """What callers must send as `Authorization: Bearer …`; empty: nothing, on loopback alone."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """From which level on the service logs, to standard error."""
 
     @model_validator(mode="after")
     def _token_off_loopback(self) -> "Settings":

@@ -31,7 +31,7 @@ Direction = Literal[
 class Message(BaseModel):
     """Base of all messages: immutable, unknown fields refused, no NaN or infinity."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 # --- what a villager can do: sent by the game when it connects -----------------------------------
@@ -278,7 +278,9 @@ class Persona(Message):
         named = {name for names in self.unasked.model_dump().values() for name in names} | {*self.on_request}
         extra = ", ".join(sorted(named - set(self.actions)))
         if extra:
-            raise ValueError(f"unasked or on_request names {extra}, which actions does not allow: add it there")
+            raise ValueError(
+                f"unasked or on_request names {extra}, which actions does not allow: add it there"
+            )
         return self
 
 

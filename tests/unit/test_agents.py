@@ -2,6 +2,7 @@
 
 import pytest
 
+from tiny_model import CHATML
 from townsfolk.agents import (
     ChatTemplate,
     PromptBuilder,
@@ -17,7 +18,6 @@ from townsfolk.errors import InvalidRequest, ModelError
 from townsfolk.interpreter import defuse
 from townsfolk.personas import PersonaLibrary
 from townsfolk.types import Event, EventKind, Observation
-from tiny_model import CHATML
 from world import ACTIONS, ALICE, APPLE, WOLF, event, me, observation, said
 
 EXPLORER = PersonaLibrary.read().get("explorer")
@@ -55,6 +55,20 @@ def test_what_is_left_out_is_as_it_was() -> None:
 def test_the_first_observation_must_be_whole() -> None:
     with pytest.raises(InvalidRequest, match="send `me` and `around` whole"):
         Session("game", "v1", size=32).observe(observation(me=None))
+
+
+def test_an_older_snapshot_is_refused() -> None:
+    session = session_of(observation(snapshot_time=5.0))
+    with pytest.raises(InvalidRequest, match="in order"):
+        session.observe(observation(snapshot_time=4.0))
+
+
+def test_events_that_are_sent_again_are_no_news() -> None:
+    session = session_of(observation())
+    first, second = said("hello"), said("follow me")
+    assert session.news([first]) == (first,)
+    assert session.news([first, second]) == (second,)
+    assert session.news([]) == ()
 
 
 def test_gifts_and_blows_are_remembered() -> None:

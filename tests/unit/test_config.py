@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from townsfolk.cli.settings import render
 from townsfolk.config import load_settings
 from townsfolk.errors import ConfigError
 
@@ -49,3 +50,10 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.yaml"):
         load_settings(tmp_path / "absent.yaml")
+
+
+def test_the_page_of_settings_is_true() -> None:
+    page = Path(__file__).parents[2] / "docs" / "settings.md"
+    assert page.read_text(encoding="utf-8") == render(), (
+        "write it anew: townsfolk settings > docs/settings.md"
+    )

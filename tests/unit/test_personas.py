@@ -74,3 +74,8 @@ def test_an_unknown_persona_is_told_with_those_there_are() -> None:
 def test_a_missing_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="personas_dirs"):
         PersonaLibrary.read([tmp_path / "absent"])
+
+
+def test_the_example_persona_can_be_served() -> None:
+    examples = Path(__file__).parents[2] / "examples" / "personas"
+    assert PersonaLibrary.read([examples]).get("hermit").history == 0

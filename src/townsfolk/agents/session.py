@@ -1,8 +1,9 @@
 """What one villager has seen, said and kept in mind, from one observation to the next."""
 
+import math
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from townsfolk.errors import InvalidRequest
@@ -45,6 +46,7 @@ class Session:
         self.windows: deque[Window] = deque(maxlen=size)
         self.first_window = 0
         self.memories: dict[str, Memory] = {}
+        self._last_event_at = -math.inf
 
     @property
     def key(self) -> str:
@@ -60,8 +62,14 @@ class Session:
         """Merge what changed into the view.
 
         Raises:
-            InvalidRequest: the first observation of a session leaves `me` or `around` out.
+            InvalidRequest: the first observation of a session leaves `me` or `around` out, or a newer one
+                was seen before.
         """
+        if self.view and observation.snapshot_time < self.view.snapshot_time:
+            raise InvalidRequest(
+                f"snapshot {observation.snapshot_time} of villager {self.villager_id!r} is older than "
+                f"{self.view.snapshot_time}, which was seen: send observations in order"
+            )
         me = observation.me or (self.view.me if self.view else None)
         around = observation.around or (self.view.around if self.view else None)
         if me is None or around is None:
@@ -71,6 +79,12 @@ class Session:
         self.name, self.persona = observation.name, observation.persona
         self.view = View(observation.snapshot_time, observation.time_of_day, me, around)
         return self.view
+
+    def news(self, events: Sequence[Event]) -> tuple[Event, ...]:
+        """Those of `events` that are new: a game that had no answer in time sends them again."""
+        fresh = tuple(event for event in events if event.at > self._last_event_at)
+        self._last_event_at = max((event.at for event in fresh), default=self._last_event_at)
+        return fresh
 
     def remember(self, events: Iterable[Event]) -> list[Memory]:
         """Keep in mind what players did; gives the memories that changed."""

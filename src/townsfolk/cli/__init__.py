@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from townsfolk.cli import models, personas, play, serve
+from townsfolk.cli import models, personas, play, serve, settings
 from townsfolk.errors import TownsfolkError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.add_typer(models.app, name="models")
 app.command("personas")(personas.personas)
+app.command("settings")(settings.settings)
 app.command("play")(play.play)
 
 

@@ -7,13 +7,15 @@ import logging
 from townsfolk.cli.options import AsJson, ConfigFile, show
 from townsfolk.config import load_settings
 
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
 
 def serve(config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Serve games over HTTP and gRPC until ctrl-C or SIGTERM. Settings: --config, TOWNSFOLK_* variables."""
     from townsfolk import serving
 
     settings = load_settings(config)
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=settings.log_level.upper(), format=LOG_FORMAT)
     http = f"http://{settings.http.host}:{settings.http.port}"
     grpc = f"{settings.grpc.host}:{settings.grpc.port}" if settings.grpc.enabled else ""
     show(as_json, f"townsfolk serves {http} {grpc}".rstrip(), {"http": http, "grpc": grpc})

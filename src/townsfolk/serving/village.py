@@ -87,9 +87,10 @@ class Village:
     async def _observe(self, state: GameState, observation: Observation) -> None:
         session = state.sessions.get(observation.villager_id) or await self._open_session(state, observation)
         session.observe(observation)
-        for memory in session.remember(observation.events):
+        events = session.news(observation.events)
+        for memory in session.remember(events):
             self._rooms.store.remember(memory)
-        occasion = occasion_in(observation.events)
+        occasion = occasion_in(events)
         if occasion:
             self._begin(state, session, observation, occasion)
 

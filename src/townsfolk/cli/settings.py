@@ -1,0 +1,51 @@
+"""`townsfolk settings`: every setting, as a page of Markdown (docs/settings.md) or the values in force."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from townsfolk.cli.options import AsJson, ConfigFile
+from townsfolk.config import Settings, load_settings
+
+HEAD = """\
+# Settings of the service
+
+In a YAML file (`townsfolk serve --config FILE`) or in the environment, which ranks above the file:
+`http.port` is `TOWNSFOLK_HTTP__PORT`. `townsfolk settings --json` prints the values in force. This page is
+the output of `townsfolk settings`; a test keeps it true.
+"""
+
+
+def settings(config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Print what can be set, or with --json the values in force (the token is left out)."""
+    if as_json:
+        print(load_settings(config).model_dump_json(exclude={"api_token"}))
+    else:
+        print(render(), end="")
+
+
+def render() -> str:
+    """The whole page."""
+    sections: dict[str, Any] = {
+        name: field.annotation for name, field in Settings.model_fields.items() if _is_section(field)
+    }
+    plain = {name: field for name, field in Settings.model_fields.items() if name not in sections}
+    lines = [HEAD, *_table("", plain)]
+    for name, section in sections.items():
+        lines += ["", f"## {name}", "", section.__doc__, "", *_table(f"{name}.", section.model_fields)]
+    return "\n".join(lines) + "\n"
+
+
+def _is_section(field: Any) -> bool:
+    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+
+
+def _table(prefix: str, fields: dict[str, Any]) -> Iterator[str]:
+    yield "| setting | default | meaning |"
+    yield "|---|---|---|"
+    for name, field in fields.items():
+        default = str(field.get_default(call_default_factory=True)).replace(str(Path.home()), "~")
+        shown = f"`{default}`" if default not in ("", "()") else ""
+        yield f"| `{prefix}{name}` | {shown} | {field.description or ''} |"
