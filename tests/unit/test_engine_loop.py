@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,8 +72,10 @@ def ask(seed: int, adapter: str | None = None, **fields: object) -> GenerationRe
 class Only:
     """A constraint that allows `tokens`, forces `after` once begun, and is done after `length` tokens."""
 
-    def __init__(self, tokens: list[int], after: tuple[int, ...] = (), length: int = 99) -> None:
-        self._tokens, self._after, self._length = tokens, after, length
+    def __init__(
+        self, tokens: list[int], after: tuple[int, ...] = (), length: int = 99, sharp: bool = False
+    ) -> None:
+        self._tokens, self._after, self._length, self.sharp = tokens, after, length, sharp
         self.seen: list[int] = []
 
     @property
@@ -89,6 +92,17 @@ class Only:
 
     def forced(self) -> list[int]:
         return list(self._after)
+
+
+def test_a_sharp_constraint_takes_the_likeliest_however_hot_the_sampling(engine: Engine) -> None:
+    hot = SamplingParams(temperature=5.0)
+    allowed = list(range(3, 260))
+    greedy = engine.generate(ask(3, constraint=Only(allowed))).tokens
+    for seed in range(3):
+        sampling = replace(hot, seed=seed)
+        assert (
+            engine.generate(ask(3, sampling=sampling, constraint=Only(allowed, sharp=True))).tokens == greedy
+        )
 
 
 def test_rows_of_a_mixed_batch_equal_each_row_alone(

@@ -16,6 +16,11 @@ class Constraint(Protocol):
         """The reply is complete: the engine asks for no more tokens."""
         ...
 
+    @property
+    def sharp(self) -> bool:
+        """The next token is to be the likeliest allowed, whatever the request's sampling says."""
+        ...
+
     def mask(self) -> Mask | None:
         """Tokens that may come next, [ceil(vocab/32)] int32; None: all."""
         ...

@@ -18,7 +18,7 @@ from townsfolk.engine.adapters import Adapter, AdapterSlots
 from townsfolk.engine.kv import KvCache
 from townsfolk.engine.request import Finish, OnToken, TokenEvent
 from townsfolk.engine.runner import BASE, Mask, RaggedBatch, Row, Runner
-from townsfolk.engine.sampling import sample
+from townsfolk.engine.sampling import GREEDY, SamplingParams, sample
 from townsfolk.engine.scheduler import Scheduler, Share, Work
 from townsfolk.errors import ModelError, TownsfolkError
 
@@ -143,7 +143,7 @@ class EngineCore:
             work.first_token_at = time.monotonic()
         if not np.isfinite(logits.max()):
             return self._end(work, "error", error="the constraint allows no token: check the grammar")
-        chosen = sample(logits, work.request.sampling, work.reply, work.random)
+        chosen = sample(logits, _sampling(work), work.reply, work.random)
         before = len(work.tokens)
         finish = _append(work, chosen)
         for token in work.request.constraint.forced() if work.request.constraint and not finish else ():
@@ -167,6 +167,11 @@ class EngineCore:
         self.scheduler.remove(work)
         event = TokenEvent(tokens, finish, error, work.timings(time.monotonic()))
         self._news.append((work.on_token, event))
+
+
+def _sampling(work: Work) -> SamplingParams:
+    constraint = work.request.constraint
+    return GREEDY if constraint and constraint.sharp else work.request.sampling
 
 
 def _allowed(share: Share) -> Mask | None:

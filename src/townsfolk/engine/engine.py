@@ -135,6 +135,11 @@ class Engine:
         )
         return cls(runner, tokenizer, model.params, model.base_hash, settings, observer)
 
+    @property
+    def alive(self) -> bool:
+        """Whether it takes requests: false once closed, or when a callback raised on the engine's thread."""
+        return not self._closing and self._thread.is_alive()
+
     def submit(self, request: GenerationRequest, on_token: OnToken) -> RequestHandle:
         """Queue a request; news of it comes through `on_token`, on the engine's thread.
 
@@ -148,7 +153,7 @@ class Engine:
         if request.max_tokens < 1:
             raise InvalidRequest(f"max_tokens is {request.max_tokens}: must be 1 or more")
         with self._changed:
-            if self._closing or not self._thread.is_alive():
+            if not self.alive:
                 raise ModelError("the engine is closed: start the service again")
             work = Work(
                 request,
@@ -230,11 +235,6 @@ class Engine:
                 evictions=self._core.kv.evictions,
                 **asdict(self._core.totals),
             )
-
-    @property
-    def alive(self) -> bool:
-        """Whether requests are taken."""
-        return self._thread.is_alive() and not self._closing
 
     def close(self) -> None:
         """Cancel what is under way and stop the thread."""
