@@ -9,15 +9,19 @@ const stylua = require("@johnnymorganz/stylua");
 const write = process.argv.includes("--write");
 const files = process.argv.slice(2).filter((file) => file !== "--write");
 
-const config = stylua.Config.new();
-config.syntax = stylua.LuaVersion.Lua51;
-config.column_width = 110;
-config.collapse_simple_statement = stylua.CollapseSimpleStatement.FunctionOnly;
-config.indent_type = stylua.IndentType.Tabs;
+// formatCode takes its configuration for good, so each file gets its own.
+function layout() {
+  const config = stylua.Config.new();
+  config.syntax = stylua.LuaVersion.Lua51;
+  config.column_width = 110;
+  config.collapse_simple_statement = stylua.CollapseSimpleStatement.FunctionOnly;
+  config.indent_type = stylua.IndentType.Tabs;
+  return config;
+}
 
 const wrong = files.filter((file) => {
   const code = readFileSync(file, "utf8");
-  const formatted = stylua.formatCode(code, config, undefined, stylua.OutputVerification.None);
+  const formatted = stylua.formatCode(code, layout(), undefined, stylua.OutputVerification.None);
   if (formatted === code) return false;
   if (write) writeFileSync(file, formatted);
   else console.log(`${file}: not laid out as stylua does it`);

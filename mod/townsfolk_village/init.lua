@@ -6,9 +6,7 @@ core = core or minetest -- luacheck: ignore
 
 local MODPATH = core.get_modpath(core.get_current_modname())
 
-local function load(name, ...)
-	return assert(loadfile(MODPATH .. "/src/" .. name .. ".lua"))(...)
-end
+local function load(name, ...) return assert(loadfile(MODPATH .. "/src/" .. name .. ".lua"))(...) end
 
 local palette = load("palette") -- which node stands for each part, in this game
 local plan = load("plan") -- what stands where

@@ -1,12 +1,9 @@
 -- The plan can be built and lived in: parts have nodes, homes and signs stand where they should.
 
-local SRC = debug.getinfo(1, "S").source:match("^@(.*)spec/") .. "src/"
-local plan = dofile(SRC .. "plan.lua")
-local palette = dofile(SRC .. "palette.lua")
+local plan = dofile("src/plan.lua")
+local palette = dofile("src/palette.lua")
 
-local function any(name)
-	return name
-end
+local function any(name) return name end
 
 describe("plan", function()
 	local village = plan.make()
@@ -15,9 +12,7 @@ describe("plan", function()
 		parts[node.pos.x .. "," .. node.pos.y .. "," .. node.pos.z] = node.part
 	end
 
-	local function part_at(pos, up)
-		return parts[pos.x .. "," .. pos.y + (up or 0) .. "," .. pos.z]
-	end
+	local function part_at(pos, up) return parts[pos.x .. "," .. pos.y + (up or 0) .. "," .. pos.z] end
 
 	it("uses no part that the palette lacks", function()
 		local names = assert(palette.choose(any))
@@ -71,9 +66,7 @@ end)
 
 describe("palette", function()
 	it("leaves out what the game lacks", function()
-		local names = assert(palette.choose(function(name)
-			return name:match("^mapgen_") and name or nil
-		end))
+		local names = assert(palette.choose(function(name) return name:match("^mapgen_") and name or nil end))
 		assert.equal("mapgen_stone", names.walls_brick)
 		assert.is_nil(names.chest)
 	end)

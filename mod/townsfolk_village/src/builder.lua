@@ -12,9 +12,7 @@ local function resolve(name)
 	return core.registered_nodes[real] and real or nil
 end
 
-local function offset(centre, pos)
-	return vector.add(centre, vector.new(pos.x, pos.y, pos.z))
-end
+local function offset(centre, pos) return vector.add(centre, vector.new(pos.x, pos.y, pos.z)) end
 
 -- One write for the whole area: tens of thousands of single ones would hold up the server.
 local function write_bulk(plan, centre, names)
@@ -90,7 +88,12 @@ function builder.ground(pos)
 		local at = vector.new(pos.x, y, pos.z)
 		local name = core.get_node(at).name
 		local def = core.registered_nodes[name]
-		if def and def.walkable and core.get_item_group(name, "leaves") == 0 and core.get_item_group(name, "tree") == 0 then
+		if
+			def
+			and def.walkable
+			and core.get_item_group(name, "leaves") == 0
+			and core.get_item_group(name, "tree") == 0
+		then
 			return at
 		end
 	end

@@ -19,9 +19,7 @@ local WALL_INDEX = { north = 0, east = 1, south = 2, west = 3 }
 local Canvas = {}
 Canvas.__index = Canvas
 
-local function new_canvas()
-	return setmetatable({ nodes = {}, x = 0, z = 0, turns = 0 }, Canvas)
-end
+local function new_canvas() return setmetatable({ nodes = {}, x = 0, z = 0, turns = 0 }, Canvas) end
 
 -- The same canvas seen from (x, z), turned clockwise by quarters.
 function Canvas:at(x, z, turns)
@@ -35,9 +33,7 @@ function Canvas:place(x, y, z)
 	return { x = self.x + x, y = y, z = self.z + z }
 end
 
-local function key(pos)
-	return pos.x .. "," .. pos.y .. "," .. pos.z
-end
+local function key(pos) return pos.x .. "," .. pos.y .. "," .. pos.z end
 
 -- `facing` is a facedir (0: its back to the north).
 function Canvas:put(x, y, z, part, facing)
@@ -216,10 +212,22 @@ local function building_site(canvas)
 end
 
 local FLOWERS = {
-	{ -5, -5, "rose" }, { -6, -6, "tulip" }, { 5, -5, "dandelion" }, { 6, -6, "rose" },
-	{ -5, 5, "dandelion" }, { 5, 5, "tulip" }, { -4, -13, "tulip" }, { 4, -13, "rose" },
-	{ -3, -15, "tuft" }, { 3, -16, "tuft" }, { -6, -18, "tuft" }, { 6, -17, "tuft" },
-	{ -4, -11, "tuft" }, { 5, -15, "dandelion" }, { -7, -15, "rose" }, { 4, 12, "tuft" },
+	{ -5, -5, "rose" },
+	{ -6, -6, "tulip" },
+	{ 5, -5, "dandelion" },
+	{ 6, -6, "rose" },
+	{ -5, 5, "dandelion" },
+	{ 5, 5, "tulip" },
+	{ -4, -13, "tulip" },
+	{ 4, -13, "rose" },
+	{ -3, -15, "tuft" },
+	{ 3, -16, "tuft" },
+	{ -6, -18, "tuft" },
+	{ 6, -17, "tuft" },
+	{ -4, -11, "tuft" },
+	{ 5, -15, "dandelion" },
+	{ -7, -15, "rose" },
+	{ 4, 12, "tuft" },
 }
 
 local HOUSES = {
@@ -230,7 +238,13 @@ local HOUSES = {
 }
 
 local TREES = {
-	{ -18, -17, 5 }, { 18, -18, 6 }, { -19, 17, 6 }, { 19, 3, 5 }, { -6, 19, 5 }, { 18, 18, 6 }, { -19, 0, 5 },
+	{ -18, -17, 5 },
+	{ 18, -18, 6 },
+	{ -19, 17, 6 },
+	{ 19, 3, 5 },
+	{ -6, 19, 5 },
+	{ 18, 18, 6 },
+	{ -19, 0, 5 },
 }
 
 local SIGNS = {

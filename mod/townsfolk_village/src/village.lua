@@ -15,18 +15,12 @@ local MORNING = 0.35
 local storage = core.get_mod_storage()
 local layout = plan.make()
 
-local function saved_centre()
-	return core.string_to_pos(storage:get_string("centre"))
-end
+local function saved_centre() return core.string_to_pos(storage:get_string("centre")) end
 
-local function at(pos)
-	return vector.add(village.centre, vector.new(pos.x, pos.y, pos.z))
-end
+local function at(pos) return vector.add(village.centre, vector.new(pos.x, pos.y, pos.z)) end
 
 --- Where players arrive; nil before the village stands.
-function village.spawn_point()
-	return village.centre and at(layout.spawn)
-end
+function village.spawn_point() return village.centre and at(layout.spawn) end
 
 local function bring(player)
 	local spawn = village.spawn_point()
@@ -45,7 +39,8 @@ end
 
 local function settle()
 	for _, settler in ipairs(SETTLERS) do
-		local villager, reason = townsfolk.spawn(settler.name, settler.persona, at(layout.homes[settler.persona]))
+		local villager, reason =
+			townsfolk.spawn(settler.name, settler.persona, at(layout.homes[settler.persona]))
 		if villager then
 			townsfolk.face(villager, at(layout.spawn))
 		else
@@ -73,9 +68,11 @@ local function survey()
 	local level = core.get_spawn_level and core.get_spawn_level(0, 0) or 10
 	local middle = core.setting_get_pos("static_spawnpoint") or vector.new(0, level, 0)
 	middle = vector.round(middle)
-	builder.emerge(layout, middle, function()
-		found(builder.ground(vector.add(middle, vector.new(0, 4, 0))) or middle)
-	end)
+	builder.emerge(
+		layout,
+		middle,
+		function() found(builder.ground(vector.add(middle, vector.new(0, 4, 0))) or middle) end
+	)
 end
 
 core.register_on_newplayer(bring)

@@ -22,7 +22,7 @@ from townsfolk.errors import LaunchError
 
 WATCH_SECONDS = 0.5
 SELFTEST_SETTINGS = {
-    "default_privs": "interact, shout, teleport",
+    "default_privs": "interact, shout, teleport, townsfolk",
     "chat_message_limit_per_10sec": 100,  # the visitor hurries, and its teleports are messages too
     "time_speed": 0,
 }
@@ -58,8 +58,11 @@ def host(world: Path, ports: Ports, place: Place, console: Console) -> None:
         console.print(f"stopped; the world is kept in {world}")
 
 
-def run_selftest(runs: Path, place: Place, console: Console) -> Report:
-    """The selftest on free ports and in a world under `runs` that is thrown away at the end."""
+def run_selftest(runs: Path, place: Place, console: Console, crowd: int = 0) -> Report:
+    """The selftest on free ports and in a world under `runs` that is thrown away at the end.
+
+    With `crowd`, so many villagers are asked at once as well.
+    """
     from townsfolk.demo.selftest import Selftest  # needs a package that visitors do not
 
     runs.mkdir(parents=True, exist_ok=True)
@@ -68,7 +71,7 @@ def run_selftest(runs: Path, place: Place, console: Console) -> Report:
         village = _prepare(world, Ports.free(), place)
         village.lay_out(**SELFTEST_SETTINGS)
         with stopped_at_end(village.children):
-            report = Selftest(village, console).run()
+            report = Selftest(village, console, crowd).run()
     finally:
         shutil.rmtree(world, ignore_errors=True)
     print_summary(console, report)

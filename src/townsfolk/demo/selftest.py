@@ -21,6 +21,7 @@ from townsfolk.types import Position
 
 VISITOR = "sam"
 VILLAGERS = ("Wren", "Odo", "Brita", "Tam")
+PERSONAS = ("explorer", "trader", "guard", "builder")
 ANSWER_SECONDS = 20
 FOLLOW_SECONDS = 30
 SCRIPT_SECONDS = 3
@@ -31,9 +32,15 @@ FAR = 12
 NEAR = 5
 MAX_LAG_SECONDS = 0.2
 READING_SECONDS = 3
+NEWCOMERS = ("Ada", "Bo", "Cleo", "Dov", "Eli", "Fay", "Gus", "Hal", "Ivy", "Jon", "Kit", "Lou")
+CROWD_SECONDS = 60
+MIDDLE_Z = -4
+"""On the street, with all four villagers' places within hearing."""
 POLL_SECONDS = 0.05
 NO_WORDS = "I can't find words"
 """What a villager says by script where its mind gave no answer."""
+CUT = "…"
+"""How a reply ends that was broken off."""
 
 
 class NotHeldError(TownsfolkError):
@@ -43,8 +50,9 @@ class NotHeldError(TownsfolkError):
 class Selftest:
     """One visit. `run()` fills `report`, printing as it goes."""
 
-    def __init__(self, village: Village, console: Console) -> None:
+    def __init__(self, village: Village, console: Console, crowd: int = 0) -> None:
         self.report = Report()
+        self._crowd = min(crowd, len(VILLAGERS) + len(NEWCOMERS))
         self._village = village
         self._console = console
         self._began = time.monotonic()
@@ -73,6 +81,8 @@ class Selftest:
             self._talk()
             self._follow()
             self._rate()
+            if self._crowd:
+                self._ask_crowd()
             self._outage()
             self._records()
             self._lag()
@@ -126,6 +136,38 @@ class Selftest:
                 self._player.say(f"/ai rate {thumb}")
                 self._player.wait_for_chat(r"(?i)rated|thank|noted", ANSWER_SECONDS)
 
+    def _ask_crowd(self) -> None:
+        with self._check(f"{self._crowd} villagers asked at once all answer") as told:
+            names = (*VILLAGERS, *NEWCOMERS)[: self._crowd]
+            for number, name in enumerate(names[len(VILLAGERS) :]):
+                self._player.teleport(Position(x=number % 3 - 1, y=self._spawn().y, z=MIDDLE_Z - number // 3))
+                self._player.say(f"/ai spawn {name} {PERSONAS[number % len(PERSONAS)]}")
+                self._player.wait_for_chat(f"{name} the", ANSWER_SECONDS)
+            self._player.teleport(Position(x=0, y=self._spawn().y, z=MIDDLE_Z))
+            seconds = self._answers_to_all(names)
+            self.report.timings |= {"crowd, first answer": seconds[0], "crowd, last answer": seconds[-1]}
+            told.append(f"first after {seconds[0]:.1f} s, last after {seconds[-1]:.1f} s")
+
+    def _answers_to_all(self, names: tuple[str, ...]) -> list[float]:
+        """Ask all of `names` in one breath; the seconds until each one's first words, in order."""
+        asked, before = time.monotonic(), len(self._player.heard)
+        for name in names:
+            self._player.say(f"{name}, how are you?")
+        answers: dict[str, float] = {}
+
+        def all_answered() -> bool:
+            for line in self._player.heard[before:]:
+                found = re.match(_answer_of(r"\w+"), line.text)
+                if found and found[1] in names:
+                    answers.setdefault(found[1], line.at - asked)
+            return len(answers) == len(names)
+
+        try:
+            self._wait("all answer", CROWD_SECONDS, all_answered)
+        except NotHeldError as error:
+            raise NotHeldError(f"{error}; silent: {', '.join(sorted(set(names) - set(answers)))}") from error
+        return sorted(answers.values())
+
     def _outage(self) -> None:
         with self._check(f"without the service the villagers go by script within {SCRIPT_SECONDS} s") as told:
             self._village.service.kill()
@@ -176,7 +218,7 @@ class Selftest:
         """Say `text` and wait for the reply of the villager `name`."""
         asked = time.monotonic()
         self._player.say(text)
-        answered = self._player.wait_for_chat(rf"^<{name}> (?!{NO_WORDS})", ANSWER_SECONDS)
+        answered = self._player.wait_for_chat(_answer_of(name), ANSWER_SECONDS)
         seconds = time.monotonic() - asked
         self.report.replies.append(Reply(villager=name, asked=text, answered=answered, seconds=seconds))
 
@@ -266,7 +308,12 @@ class Selftest:
             print_line(self._console, line)
 
 
+def _answer_of(name: str) -> str:
+    """The pattern of a whole line that the mind of a villager gave; its group is who says it."""
+    return rf"^<({name})> (?!{NO_WORDS}).*[^{CUT}]$"
+
+
 def _speaker(text: str) -> Literal["you", "villager", "game"]:
     if text.startswith(f"<{VISITOR}>"):
         return "you"
-    return "villager" if re.match(rf"<?({'|'.join(VILLAGERS)})\b", text) else "game"
+    return "villager" if text.startswith("<") else "game"
