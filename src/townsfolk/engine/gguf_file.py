@@ -43,13 +43,13 @@ class RawTensor:
     shape: tuple[int, ...]  # (out, in), or (size,)
 
     def rows(self, index: npt.NDArray[np.integer]) -> "RawTensor":
-        """The same tensor with the rows `index`, in that order."""
+        """A copy with the rows `index`, in that order."""
         return RawTensor(self.name, self.kind, self.data[index], (len(index), *self.shape[1:]))
 
     def floats(self) -> npt.NDArray[np.float32]:
-        """All values, dequantised, in the tensor's shape."""
+        """A copy of all values, dequantised, in the tensor's shape."""
         values = gguf.quants.dequantize(self.data, self.kind)
-        return np.asarray(values, np.float32).reshape(self.shape)
+        return np.array(values, np.float32).reshape(self.shape)
 
 
 def read_gguf(path: Path) -> tuple[dict[str, Any], dict[str, RawTensor]]:

@@ -67,12 +67,12 @@ class Layer:
 
 @dataclass(frozen=True)
 class Model:
-    """A base model that can be served. The embedding stays in the file, memory-mapped."""
+    """A base model that can be served: copies only, so the file may be replaced while it is in use."""
 
     base_hash: str
     params: Hyperparameters
     embed: Callable[[npt.NDArray[np.integer]], Floats]
-    """Token ids [n] -> hidden states [n, hidden], looked up in the file."""
+    """Token ids [n] -> hidden states [n, hidden]; the embedding stays in the file's own type."""
     layers: tuple[Layer, ...]
     final_norm: Floats  # [hidden]
     lm_head: Weight  # [vocab, hidden]
@@ -91,7 +91,7 @@ def open_model(path: Path) -> Model:
     source = _Tensors(path, tensors)
     head = "output.weight" if "output.weight" in tensors else "token_embd.weight"
     shape = (params.vocab, params.hidden)
-    embedding = source.take("token_embd.weight", shape)
+    embedding = source.take("token_embd.weight", shape).rows(np.arange(params.vocab))
     model = Model(
         base_hash=sha256(path),
         params=params,
