@@ -68,7 +68,7 @@ class Generator:
             max_tokens=max_tokens or self.settings.max_reply_tokens,
             adapter=adapter,
             sampling=SamplingParams(sampling.temperature, sampling.top_p, 0, sampling.repetition_penalty),
-            constraint=self.compiler.constraint(reply_grammar(offers, speech), sharp=speech),
+            constraint=self.compiler.constraint(reply_grammar(offers, speech), sharp=speech and bool(offers)),
             stop_tokens=frozenset({tokenizer.eos_id}),
             priority=SPEECH_PRIORITY if speech else DECISION_PRIORITY,
             deadline=deadline,
