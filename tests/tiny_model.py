@@ -10,6 +10,7 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from safetensors.numpy import save_file
 
+from townsfolk.config import Settings, load_settings
 from townsfolk.engine.adapters import CONFIG_FILE, WEIGHTS_FILE, base_reference
 from townsfolk.engine.model import Hyperparameters
 from townsfolk.engine.tokenizer import byte_alphabet
@@ -97,6 +98,22 @@ def _write_vocabulary(writer: gguf.GGUFWriter) -> list[str]:
     writer.add_eos_token_id(2)
     writer.add_chat_template(CHATML)
     return tokens
+
+
+def tiny_settings(folder: Path) -> Settings:
+    """Settings of a whole service on a tiny model, everything it keeps in `folder`."""
+    engine = {
+        "model": write_tiny_model(folder / "tiny.gguf", context=8192),
+        "max_context": 4096,
+        "kv_tokens": 32_768,
+        "max_prefill_tokens": 2048,
+    }
+    store = {
+        "url": f"sqlite:///{folder}/village.db",
+        "spool_dir": folder / "spool",
+        "behaviour_log": folder / "behaviour.jsonl",
+    }
+    return load_settings(engine=engine, store=store, adapters_dirs=(folder / "adapters",))
 
 
 def write_random_adapter(

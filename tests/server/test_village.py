@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import pytest
 
-from tiny_model import write_random_adapter, write_tiny_model
-from townsfolk.config import Settings, load_settings
+from tiny_model import tiny_settings, write_random_adapter
+from townsfolk.config import Settings
 from townsfolk.errors import AdapterError, NotConnected, UnknownName
 from townsfolk.gateway.service import ChatMessage
 from townsfolk.serving import Rooms, Village
@@ -29,21 +29,14 @@ from townsfolk.types import (
     StepRequest,
     UnloadAdapter,
 )
-from world import GAME, event, me, observation, said
+from world import CHEST, GAME, NASTY, event, me, observation, said
 
 T = TypeVar("T")
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    model = write_tiny_model(tmp_path / "tiny.gguf", context=8192)
-    engine = {"model": model, "max_context": 4096, "kv_tokens": 32_768, "max_prefill_tokens": 2048}
-    store = {
-        "url": f"sqlite:///{tmp_path}/village.db",
-        "spool_dir": tmp_path / "spool",
-        "behaviour_log": tmp_path / "behaviour.jsonl",
-    }
-    return load_settings(engine=engine, store=store, adapters_dirs=(tmp_path / "adapters",))
+    return tiny_settings(tmp_path)
 
 
 @pytest.fixture
@@ -255,3 +248,21 @@ def test_metrics_count_turns_and_actions(rooms: Rooms) -> None:
     assert value("townsfolk_turns_total", {"finish": "stop"}) or value(
         "townsfolk_turns_total", {"finish": "length"}
     )
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_no_words_smuggle_a_tag_or_a_control_token(rooms: Rooms, text: str) -> None:
+    """Said to a villager, borne as a name, or sent as a raw context: only what was asked for is decided."""
+    seen = observation(
+        said(text[:400]), name=text[:400], nodes=(CHEST.model_copy(update={"title": text[:400]}),)
+    )
+
+    async def scene(village: Village) -> tuple[list[Decision], str]:
+        reply = await village.infer(InferRequest(persona="explorer", context=text[:400], max_len=16))
+        return await turn(village, seen), reply.text
+
+    decisions, words = play(rooms, scene)
+    acted = {action.name for decision in decisions for action in decision.actions}
+    assert acted <= {"give"}  # the one action that a text of the list asks for in so many words
+    spoken = words + " ".join(decision.speech for decision in decisions)
+    assert not [mark for mark in ("[[", "]]", "<|", "|>") if mark in spoken]
