@@ -78,7 +78,7 @@ def references(model: Model, model_path: Path, folders: list[Path]) -> list[Refe
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # two threads on a busy machine are slower than one
     base = AutoModelForCausalLM.from_pretrained(
         str(model_path.parent), gguf_file=model_path.name, dtype=torch.float32
     )
