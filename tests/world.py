@@ -25,7 +25,7 @@ def arg(kind: ArgKind, **limits: Any) -> ArgSpec:
 
 
 ACTIONS = (
-    ActionSpec(name="wave", phrases=("hello", "good morning", "goodbye")),
+    ActionSpec(name="wave", phrases=("wave", "hello", "good morning", "goodbye")),
     ActionSpec(name="stop", phrases=("stop", "stop following me", "stay here")),
     ActionSpec(name="wander", phrases=("have a walk",)),
     ActionSpec(name="wait", args=(arg(ArgKind.INT, min=1, max=30),), phrases=("wait a moment",)),
@@ -33,12 +33,12 @@ ACTIONS = (
     ActionSpec(name="look_at", args=(arg(ArgKind.CREATURE),), phrases=("look at me",)),
     ActionSpec(name="attack", args=(arg(ArgKind.MOB),), phrases=("attack",), hostile=True),
     ActionSpec(name="take", args=(arg(ArgKind.DROPPED),), phrases=("pick up",)),
-    ActionSpec(name="dig", args=(arg(ArgKind.NODE),), phrases=("dig", "break")),
+    ActionSpec(name="dig", args=(arg(ArgKind.NODE),), phrases=("dig the {node}", "break the {node}")),
     ActionSpec(name="goto", args=(arg(ArgKind.PLACE),), phrases=("go to", "go home")),
     ActionSpec(
         name="give",
         args=(arg(ArgKind.CARRIED), arg(ArgKind.INT, min=1, max=99), arg(ArgKind.PLAYER)),
-        phrases=("give me", "can I have"),
+        phrases=("give me {item}", "can I have {item}"),
     ),
     ActionSpec(name="say", args=(arg(ArgKind.TEXT, max_length=40),), phrases=("say",)),
     ActionSpec(name="flee", phrases=("run away",)),

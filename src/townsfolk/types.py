@@ -86,6 +86,13 @@ class Game(Message):
     personas: tuple[PersonaName, ...] = Field(default=(), max_length=64)
 
 
+class PersonaActions(Message):
+    """What a persona may ever do, for the game's own check."""
+
+    persona: PersonaName
+    actions: tuple[Name, ...]
+
+
 class Connected(Message):
     """The service's answer to a greeting."""
 
@@ -95,6 +102,8 @@ class Connected(Message):
     """Asked for, not there: their villagers are answered by the `default_persona`."""
     default_persona: PersonaName
     max_observations: int = MAX_OBSERVATIONS
+    allowed: tuple[PersonaActions, ...] = ()
+    """One entry a persona."""
 
 
 # --- what a villager sees ------------------------------------------------------------------------

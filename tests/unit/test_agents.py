@@ -111,13 +111,18 @@ def test_what_is_only_noticed_makes_no_turn(kind: EventKind) -> None:
         ("Come with me, friend", ("follow",)),
         ("stop following me", ("stop",)),
         ("don't follow me", ()),
-        ("could you give me one of those?", ("give",)),
+        ("could you give me some bread?", ("give",)),
+        ("could you give me a diamond?", ()),
+        ("break the chest", ("dig",)),
+        ("I shall wave to all the people of the town", ()),
         ("what a lovely day", ()),
         ("", ()),
     ],
 )
 def test_requests_are_matched(text: str, asked: tuple[str, ...]) -> None:
-    assert RequestMatcher(ACTIONS).asked(text) == asked
+    view = session_of(observation()).view
+    assert view
+    assert RequestMatcher(ACTIONS).asked(text, view) == asked
 
 
 def test_facts_are_of_what_is_near_and_known() -> None:

@@ -167,6 +167,9 @@ local function welcomed(reply)
 			tf.settings.service_url
 		)
 	)
+	for _, entry in ipairs(type(reply.allowed) == "table" and reply.allowed or {}) do
+		tf.execute.allow(entry.persona, entry.actions)
+	end
 	for _, persona in ipairs(type(reply.unknown_personas) == "table" and reply.unknown_personas or {}) do
 		core.log(
 			"warning",

@@ -5,14 +5,16 @@ picks and fills it in. The hints are suggestions in the prompt, never orders: th
 """
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from townsfolk.agents.session import View
+from townsfolk.agents.words import SLOTS, call, fill, phrase_words, words
 from townsfolk.types import ActionSpec, Node, Persona, Thing
 
 MATCH = 0.75
+SHORT = 5
+"""A phrase of one word ("stop") is heard only in what has no more words than this."""
 MAX_FACTS = 2
 _NEGATIONS = frozenset({"dont", "not", "never", "no"})
 
@@ -25,22 +27,30 @@ class RequestMatcher:
     """
 
     def __init__(self, specs: Iterable[ActionSpec]) -> None:
-        self._phrases = [(spec.name, frozenset(words(phrase))) for spec in specs for phrase in spec.phrases]
+        self._phrases = [
+            (spec.name, frozenset(phrase_words(phrase))) for spec in specs for phrase in spec.phrases
+        ]
         seen = Counter(word for _, phrase in self._phrases for word in phrase)
         total = len(self._phrases)
         self._weight = {word: math.log(1 + total / count) for word, count in seen.items()}
 
-    def asked(self, text: str) -> tuple[str, ...]:
-        """The action that `text` most likely asks for, as a tuple of one, or none."""
+    def asked(self, text: str, view: View) -> tuple[str, ...]:
+        """The action that `text` most likely asks for, as a tuple of one, or none.
+
+        `{item}`, `{node}` and `{player}` in a phrase stand for the name of one in `view`.
+        """
         said = frozenset(words(text))
-        best: tuple[float, str] | None = None
-        for name, phrase in self._phrases:
-            if (said & _NEGATIONS) - phrase:
-                continue
-            covered = self._sum(phrase & said)
-            if phrase and covered >= MATCH * self._sum(phrase) and (best is None or covered > best[0]):
-                best = (covered, name)
+        named = said | {slot for slot, names in _slots(view).items() if said & names}
+        fitting = [(phrase, name) for name, phrase in self._phrases if self._fits(phrase, named)]
+        best = max(fitting, key=lambda found: self._sum(found[0] & named), default=None)
         return (best[1],) if best else ()
+
+    def _fits(self, phrase: frozenset[str], said: frozenset[str]) -> bool:
+        if (said & _NEGATIONS) - phrase or (phrase & SLOTS) - said:
+            return False
+        if len(phrase) == 1 and len(said) > SHORT:
+            return False
+        return bool(phrase) and self._sum(phrase & said) >= MATCH * self._sum(phrase)
 
     def _sum(self, found: Iterable[str]) -> float:
         return sum(self._weight[word] for word in found)
@@ -58,25 +68,20 @@ def facts(text: str, view: View, persona: Persona, name: str) -> tuple[str, ...]
     return tuple(dict.fromkeys(found))[:MAX_FACTS]
 
 
-def call(name: str, title: str = "") -> str:
-    """How a registered name is called in speech: its title, else the name without its mod."""
-    return title or name.rpartition(":")[2].replace("_", " ")
+def _slots(view: View) -> dict[str, frozenset[str]]:
+    """Placeholder -> the words that can stand for it now."""
+    near = view.around.things
+    items = [call(stack.name) for stack in view.me.inventory]
+    items += [call(it.name, it.title) for it in near if it.kind == "item"]
+    return {
+        "{item}": _all_words(items),
+        "{node}": _all_words(call(node.name, node.title) for node in view.around.nodes),
+        "{player}": _all_words(it.name for it in near if it.kind == "player"),
+    }
 
 
-def fill(text: str, **values: str) -> str:
-    """`text` of a persona file with `{name}` and the like replaced; other braces stay as they are."""
-    for key, value in values.items():
-        text = text.replace(f"{{{key}}}", value)
-    return text
-
-
-def words(text: str) -> list[str]:
-    """Lower-case words, plurals and apostrophes taken off."""
-    plain = re.sub(r"['’]", "", text.lower())
-    return [
-        word[:-1] if len(word) > 3 and word.endswith("s") else word
-        for word in re.findall(r"[a-z0-9]+", plain)
-    ]
+def _all_words(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(word for name in names for word in words(name))
 
 
 def _seen(said: frozenset[str], near: Sequence[Node | Thing]) -> list[str]:

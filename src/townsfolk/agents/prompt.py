@@ -6,10 +6,10 @@ it is full, the older half of the windows goes at once and the rest is prefilled
 
 from collections.abc import Callable, Sequence
 
-from townsfolk.agents.hints import call, fill
 from townsfolk.agents.occasion import Occasion
 from townsfolk.agents.session import Session, View, Window
 from townsfolk.agents.template import ChatTemplate
+from townsfolk.agents.words import call, fill
 from townsfolk.types import EventKind, Memory, Persona
 
 Messages = list[tuple[str, str]]

@@ -4,19 +4,33 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 
+from townsfolk.agents import View, offers_for
 from townsfolk.agents.prompt import Messages, one_line, opening
 from townsfolk.errors import DeadlineExceeded, InvalidRequest
 from townsfolk.interpreter import defuse
 from townsfolk.serving.games import GameState
 from townsfolk.serving.rooms import Rooms
 from townsfolk.serving.turns import Draft
-from townsfolk.types import ActionSpec, InferChunk, InferReply, InferRequest, Offer, Persona, Turn
+from townsfolk.types import (
+    ActionSpec,
+    InferChunk,
+    InferReply,
+    InferRequest,
+    Offer,
+    Persona,
+    Position,
+    SelfState,
+    Surroundings,
+    Turn,
+)
 
-# What any body can do anywhere, for contexts that no game stands behind.
+NOWHERE = View(0, 0.5, SelfState(position=Position(x=0, y=0, z=0), hp=20), Surroundings())
+"""The view of a raw context: nobody and nothing near."""
 BODILY = tuple(
     ActionSpec(name=name)
     for name in ("move_north", "move_south", "move_east", "move_west", "wave", "wander", "stop")
 )
+"""What any body can do anywhere, where no game has told its registry."""
 
 
 class DirectTurns:
@@ -110,12 +124,11 @@ class DirectTurns:
 
 
 def _offers(persona: Persona, game: GameState | None, text: str) -> tuple[Offer, ...]:
-    """Actions without arguments that the persona may take; the one that `text` asks for, if any."""
+    """What `text` asks for, if that needs no target, else what the persona may do without one."""
     specs = game.game.actions if game else BODILY
-    able = [spec for spec in specs if not spec.args and not spec.hostile and spec.name in persona.actions]
-    asked = game.matcher.asked(text) if game else ()
-    named = [spec for spec in able if spec.name in asked] or able or list(BODILY)
-    return tuple(Offer(name=spec.name) for spec in named)
+    asked = game.matcher.asked(text, NOWHERE) if game else ()
+    able = offers_for(specs, set(persona.actions) - {"say"}, NOWHERE)
+    return tuple(offer for offer in able if offer.name in asked) or able
 
 
 def _record(turn_id: str, persona: Persona, context: str, draft: Draft, adapter: str, started: float) -> Turn:

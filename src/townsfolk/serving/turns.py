@@ -136,7 +136,7 @@ class TurnRunner:
             Busy, ModelError, AdapterError: nothing was decided, or not all of it.
         """
         turn = _Delivery(self.policy, state, session, persona, view, occasion)
-        asked = state.matcher.asked(occasion.text) if occasion.speech else ()
+        asked = state.matcher.asked(occasion.text, view) if occasion.speech else ()
         known = facts(occasion.text, view, persona, session.name) if occasion.speech else ()
         text = self.prompts.window_text(session, view, occasion, known)
         offers = offers_for(state.game.actions, _open_to(persona, occasion, asked), view)

@@ -28,6 +28,7 @@ from townsfolk.types import (
     Observation,
     Outcome,
     Persona,
+    PersonaActions,
     Rating,
     Refused,
     StepReply,
@@ -67,6 +68,10 @@ class Village:
             personas=tuple(sorted(known)),
             unknown_personas=tuple(sorted(set(game.personas) - known)),
             default_persona=self._rooms.settings.default_persona,
+            allowed=tuple(
+                PersonaActions(persona=name, actions=persona.actions)
+                for name, persona in self._rooms.library.personas.items()
+            ),
         )
 
     async def step(self, request: StepRequest) -> StepReply:

@@ -20,8 +20,16 @@ end
 local function strike(v, object)
 	local dir = vector.direction(tf.body.pos(v), object:get_pos())
 	tf.look.animate(v, "mine")
-	tf.hands.guarded(v, "strike", object.punch, object, v.object, STRIKE_SECONDS,
-		best_weapon(v):get_tool_capabilities(), dir)
+	tf.hands.guarded(
+		v,
+		"strike",
+		object.punch,
+		object,
+		v.object,
+		STRIKE_SECONDS,
+		best_weapon(v):get_tool_capabilities(),
+		dir
+	)
 end
 
 local function belongs_to_somebody(object)
@@ -32,9 +40,7 @@ end
 -- A step function that chases `target` and strikes it; gives true once it is gone.
 local function fight(v, target)
 	local rest, unreachable = 0, nil
-	local function goal()
-		return tf.targets.pos(target)
-	end
+	local function goal() return tf.targets.pos(target) end
 	return function(dtime)
 		local pos = goal()
 		if not pos or target.object:get_hp() <= 0 then
@@ -45,9 +51,12 @@ local function fight(v, target)
 		rest = rest - dtime
 		if tf.geometry.distance(tf.body.pos(v), pos) > STRIKE_DISTANCE then
 			if not v.walk then
-				tf.walk.to(v, goal, {within = STRIKE_DISTANCE - 0.7, run = true}, function(ok, reason)
-					unreachable = not ok and reason or nil
-				end)
+				tf.walk.to(
+					v,
+					goal,
+					{ within = STRIKE_DISTANCE - 0.7, run = true },
+					function(ok, reason) unreachable = not ok and reason or nil end
+				)
 			end
 		elseif rest <= 0 then
 			rest = STRIKE_SECONDS
@@ -59,24 +68,29 @@ end
 
 register("attack", {
 	description = "Fight a mob near.",
-	args = {{name = "mob", kind = "mob"}},
+	args = { { name = "mob", kind = "mob" } },
 	hostile = true,
 	phrases = {
-		"attack the monster", "kill it", "fight that monster", "help me fight", "get that zombie",
-		"defend us", "strike it down",
+		"attack the monster",
+		"kill it",
+		"fight that monster",
+		"help me fight",
+		"get that zombie",
+		"defend us",
+		"strike it down",
 	},
 	check = function(_, args)
 		return not belongs_to_somebody(args[1].object), args[1].name .. " belongs to somebody"
 	end,
 	run = function(v, args)
-		return {step = fight(v, args[1]), stop = function() tf.look.rest(v) end}
+		return { step = fight(v, args[1]), stop = function() tf.look.rest(v) end }
 	end,
 })
 
 local function intruder(pos)
 	for _, object in ipairs(core.get_objects_inside_radius(pos, GUARD_RADIUS)) do
 		if tf.targets.is_hostile(object) and not belongs_to_somebody(object) then
-			return {kind = "mob", name = object:get_luaentity().name, object = object}
+			return { kind = "mob", name = object:get_luaentity().name, object = object }
 		end
 	end
 	return nil
@@ -84,23 +98,27 @@ end
 
 local function back_to_post(v, goal)
 	if not v.walk and tf.geometry.distance(tf.body.pos(v), goal()) > GUARD_POST then
-		tf.walk.to(v, goal, {within = GUARD_POST - 1})
+		tf.walk.to(v, goal, { within = GUARD_POST - 1 })
 	end
 end
 
 register("guard", {
 	description = "Stay at a place and keep hostile mobs away from it.",
-	args = {{name = "place", kind = "place"}},
+	args = { { name = "place", kind = "place" } },
 	lasting = true,
 	phrases = {
-		"guard this place", "protect me", "keep watch", "stand guard here", "guard the chest",
-		"watch over the house", "guard home", "protect {player}",
+		"guard this place",
+		"protect me",
+		"keep watch",
+		"stand guard here",
+		"guard the {node}",
+		"watch over the {node}",
+		"guard home",
+		"protect {player}",
 	},
 	run = function(v, args)
 		local fighting, look_in = nil, 0
-		local function goal()
-			return tf.targets.pos(args[1])
-		end
+		local function goal() return tf.targets.pos(args[1]) end
 		return {
 			step = function(dtime)
 				if not goal() then

@@ -23,13 +23,20 @@ end
 register("give", {
 	description = "Give a player some of an item that you carry.",
 	args = {
-		{name = "item", kind = "carried"},
-		{name = "count", kind = "int", min = 1, max = 99},
-		{name = "whom", kind = "player"},
+		{ name = "item", kind = "carried" },
+		{ name = "count", kind = "int", min = 1, max = 99 },
+		{ name = "whom", kind = "player" },
 	},
 	phrases = {
-		"give me an apple", "can I have some bread", "hand me your {item}", "give {player} a torch",
-		"I need {item}", "please give me two of those", "share your {item} with me", "sell me {item}",
+		"give me {item}",
+		"can I have {item}",
+		"could I have {item}",
+		"hand me {item}",
+		"give {player} {item}",
+		"I need {item}",
+		"share {item} with me",
+		"sell me {item}",
+		"I want {item}",
 	},
 	check = has_enough,
 	run = function(v, args)
@@ -64,15 +71,18 @@ end
 
 register("take", {
 	description = "Pick up an item that lies on the ground.",
-	args = {{name = "item", kind = "dropped"}},
+	args = { { name = "item", kind = "dropped" } },
 	exclusive = true,
 	phrases = {
-		"pick that up", "take the apple", "pick up the {item}", "you can have what I dropped", "grab it",
-		"take this", "collect the things on the ground",
+		"pick that up",
+		"take the {item}",
+		"pick up the {item}",
+		"you can have what I dropped",
+		"grab it",
+		"take this",
+		"collect the things on the ground",
 	},
 	run = function(v, args)
-		return tf.tasks.near(v, args[1], TAKE_DISTANCE, function()
-			return pick_up(v, args[1].object)
-		end)
+		return tf.tasks.near(v, args[1], TAKE_DISTANCE, function() return pick_up(v, args[1].object) end)
 	end,
 })

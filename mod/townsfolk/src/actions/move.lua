@@ -14,28 +14,38 @@ local function register_move(direction)
 	register("move_" .. direction, {
 		description = ("Walk a few steps %s."):format(direction),
 		phrases = {
-			"go " .. direction, "walk " .. direction, ("move to the %s"):format(direction),
-			("take a few steps %s"):format(direction), ("head %s a little"):format(direction),
+			"go " .. direction,
+			"walk " .. direction,
+			("move to the %s"):format(direction),
+			("take a few steps %s"):format(direction),
+			("head %s a little"):format(direction),
 			direction .. ", please",
 		},
 		run = function(v)
 			local feet = tf.geometry.feet(tf.body.pos(v))
 			local goal = tf.geometry.moved(feet, tf.geometry.STEPS[direction], FEW_STEPS)
-			return tf.tasks.walk(v, goal, {best = true})
+			return tf.tasks.walk(v, goal, { best = true })
 		end,
 	})
 end
 
-for _, direction in ipairs({"north", "south", "east", "west"}) do
+for _, direction in ipairs({ "north", "south", "east", "west" }) do
 	register_move(direction)
 end
 
 register("goto", {
 	description = "Walk to your home, to a thing or to somebody near.",
-	args = {{name = "place", kind = "place"}},
+	args = { { name = "place", kind = "place" } },
 	phrases = {
-		"go home", "go to the chest", "walk over to {player}", "come here", "come to me",
-		"go over there to the tree", "get to the door", "meet me at the well",
+		"go home",
+		"go to the {node}",
+		"walk to the {node}",
+		"walk over to {player}",
+		"come here",
+		"come to me",
+		"go over to the {node}",
+		"run to the {node}",
+		"meet me at the {node}",
 	},
 	run = function(v, args)
 		return tf.tasks.near(v, args[1], 2, function() return true end)
@@ -44,17 +54,21 @@ register("goto", {
 
 register("follow", {
 	description = "Follow a player until told to stop.",
-	args = {{name = "whom", kind = "player"}},
+	args = { { name = "whom", kind = "player" } },
 	lasting = true,
 	phrases = {
-		"follow me", "come with me", "come along", "walk with me", "stay close to me", "keep up with me",
-		"let's go together", "follow {player}",
+		"follow me",
+		"come with me",
+		"come along",
+		"walk with me",
+		"stay close to me",
+		"keep up with me",
+		"let's go together",
+		"follow {player}",
 	},
 	run = function(v, args)
 		local target, failures, rest = args[1], 0, 0
-		local function goal()
-			return tf.targets.pos(target)
-		end
+		local function goal() return tf.targets.pos(target) end
 		local function arrived(ok)
 			failures, rest = ok and 0 or failures + 1, 0.5
 		end
@@ -67,7 +81,7 @@ register("follow", {
 				end
 				rest = rest - dtime
 				if not v.walk and rest <= 0 and distance > FOLLOW_FROM then
-					tf.walk.to(v, goal, {within = FOLLOW_TO, run = distance > FOLLOW_RUN}, arrived)
+					tf.walk.to(v, goal, { within = FOLLOW_TO, run = distance > FOLLOW_RUN }, arrived)
 				end
 			end,
 		}
@@ -76,7 +90,9 @@ register("follow", {
 
 -- The feet's cell so far from `pos` in that direction.
 local function ahead(pos, angle, length)
-	return tf.geometry.feet(vector.new(pos.x + math.sin(angle) * length, pos.y, pos.z + math.cos(angle) * length))
+	return tf.geometry.feet(
+		vector.new(pos.x + math.sin(angle) * length, pos.y, pos.z + math.cos(angle) * length)
+	)
 end
 
 -- Somewhere near that is not inside a wall; back towards home where it is far away.
@@ -97,12 +113,15 @@ end
 register("wander", {
 	description = "Stroll a little way, anywhere.",
 	phrases = {
-		"take a walk", "walk around a bit", "go for a stroll", "explore a little", "look around the village",
-		"wander around", "go play outside",
+		"take a walk",
+		"walk around a bit",
+		"go for a stroll",
+		"explore a little",
+		"look around the village",
+		"wander around",
+		"go play outside",
 	},
-	run = function(v)
-		return tf.tasks.walk(v, stroll_goal(v), {best = true, within = 1.5})
-	end,
+	run = function(v) return tf.tasks.walk(v, stroll_goal(v), { best = true, within = 1.5 }) end,
 })
 
 -- Where who hurt it lately is, else a hostile mob near; nil: nobody.
@@ -123,15 +142,19 @@ end
 register("flee", {
 	description = "Run away from whoever hurt you or from a monster.",
 	phrases = {
-		"run", "run away", "flee", "get out of here", "save yourself", "watch out, a monster", "hide",
+		"run",
+		"run away",
+		"flee",
+		"get out of here",
+		"save yourself",
+		"watch out, a monster",
+		"hide",
 		"get to safety",
 	},
-	check = function(v)
-		return threat(v) ~= nil, "there is nothing to flee from"
-	end,
+	check = function(v) return threat(v) ~= nil, "there is nothing to flee from" end,
 	run = function(v)
 		local pos = tf.body.pos(v)
 		local goal = tf.geometry.feet(tf.geometry.away(pos, threat(v), FLEE_DISTANCE))
-		return tf.tasks.walk(v, goal, {best = true, run = true, within = 2})
+		return tf.tasks.walk(v, goal, { best = true, run = true, within = 2 })
 	end,
 })

@@ -6,9 +6,7 @@ local register = tf.actions.register
 local DIG_MIN, DIG_MAX = 0.4, 6 -- seconds
 local PLACE_CLEARANCE = 0.9 -- nodes from the spot in which nobody may stand
 
-local function protected(v, pos)
-	return core.is_protected(pos, tf.hands.actor(v))
-end
+local function protected(v, pos) return core.is_protected(pos, tf.hands.actor(v)) end
 
 local function dig_fault(v, target)
 	local def = core.registered_nodes[target.name]
@@ -37,11 +35,17 @@ end
 
 register("dig", {
 	description = "Dig a node near: its drops go into your inventory.",
-	args = {{name = "node", kind = "node"}},
+	args = { { name = "node", kind = "node" } },
 	exclusive = true,
 	phrases = {
-		"dig here", "chop down the tree", "dig the {node}", "mine that stone", "break this block",
-		"get me some wood", "remove that {node}", "harvest the wheat",
+		"dig here",
+		"chop down the {node}",
+		"dig the {node}",
+		"dig up the {node}",
+		"mine the {node}",
+		"break the {node}",
+		"remove the {node}",
+		"harvest the {node}",
 	},
 	check = function(v, args)
 		local reason = dig_fault(v, args[1])
@@ -81,8 +85,12 @@ end
 
 local function is_spot(v, pos)
 	local def = core.registered_nodes[core.get_node(pos).name]
-	return def and def.buildable_to and def.liquidtype == "none" and is_ground(vector.offset(pos, 0, -1, 0))
-		and not is_occupied(pos) and not protected(v, pos)
+	return def
+		and def.buildable_to
+		and def.liquidtype == "none"
+		and is_ground(vector.offset(pos, 0, -1, 0))
+		and not is_occupied(pos)
+		and not protected(v, pos)
 		and not tf.execute.holder(tf.geometry.key(pos))
 end
 
@@ -105,9 +113,10 @@ end
 local function place(v, name, pos)
 	local stack = tf.hands.take_out(v, name, 1)[1]
 	local before = core.get_node(pos).name
-	local pointed = {type = "node", under = vector.offset(pos, 0, -1, 0), above = pos}
+	local pointed = { type = "node", under = vector.offset(pos, 0, -1, 0), above = pos }
 	local on_place = stack:get_definition().on_place or core.item_place
-	local ran, left = tf.hands.guarded(v, "placing " .. name, on_place, ItemStack(stack), tf.hands.of(v), pointed)
+	local ran, left =
+		tf.hands.guarded(v, "placing " .. name, on_place, ItemStack(stack), tf.hands.of(v), pointed)
 	local placed = core.get_node(pos).name ~= before
 	-- A callback that fails half-way has returned no stack: the node then stands for the item.
 	if not ran then
@@ -119,14 +128,16 @@ end
 
 register("place", {
 	description = "Place one of the items that you carry on the ground before you.",
-	args = {{name = "item", kind = "carried"}},
+	args = { { name = "item", kind = "carried" } },
 	phrases = {
-		"place a torch", "put the {item} down here", "build here", "set a {item} there", "light this place",
-		"put a block here", "plant the sapling",
+		"place the {item}",
+		"put the {item} down here",
+		"put down {item}",
+		"set {item} there",
+		"build with {item} here",
+		"plant the {item}",
 	},
-	check = function(v)
-		return find_spot(v) ~= nil, "there is no free spot that is not protected"
-	end,
+	check = function(v) return find_spot(v) ~= nil, "there is no free spot that is not protected" end,
 	run = function(v, args)
 		local pos = find_spot(v)
 		local claimed, reason = tf.execute.claim(v, tf.geometry.key(pos))

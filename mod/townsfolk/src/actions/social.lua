@@ -6,13 +6,17 @@ local WAVE_SECONDS = 1.2
 
 register("say", {
 	description = "Say something aloud.",
-	args = {{name = "words", kind = "text", max_length = 200}},
+	args = { { name = "words", kind = "text", max_length = 200 } },
 	phrases = {
-		"say hello", "tell everybody that it is late", "say something nice", "call out to the others",
-		"announce the feast", "repeat after me",
+		"say hello",
+		"tell everybody that it is late",
+		"say something nice",
+		"call out to the others",
+		"announce the feast",
+		"repeat after me",
 	},
 	run = function(v, args, ctx)
-		tf.talk.say(v, args[1], {to = ctx.player, private = ctx.private, turn_id = ctx.turn_id})
+		tf.talk.say(v, args[1], { to = ctx.player, private = ctx.private, turn_id = ctx.turn_id })
 		return true
 	end,
 })
@@ -20,7 +24,19 @@ register("say", {
 register("wave", {
 	description = "Wave a hand in greeting.",
 	phrases = {
-		"wave", "wave at me", "give us a wave", "greet me", "say hi with your hand", "wave goodbye",
+		"wave",
+		"wave at me",
+		"wave goodbye",
+		"hello",
+		"hi",
+		"hey there",
+		"good morning",
+		"good day",
+		"good evening",
+		"goodbye",
+		"bye",
+		"farewell",
+		"see you later",
 	},
 	run = function(v)
 		-- The player models have no wave; the arm's swing reads as one.
@@ -32,9 +48,13 @@ register("wave", {
 
 register("look_at", {
 	description = "Turn to look at a player, villager or mob.",
-	args = {{name = "whom", kind = "creature"}},
+	args = { { name = "whom", kind = "creature" } },
 	phrases = {
-		"look at me", "face me", "turn around and look at me", "look over here", "watch {player}",
+		"look at me",
+		"face me",
+		"turn around and look at me",
+		"look over here",
+		"watch {player}",
 		"look at {player}",
 	},
 	run = function(v, args)
@@ -45,9 +65,14 @@ register("look_at", {
 
 register("wait", {
 	description = "Stay here for some seconds.",
-	args = {{name = "seconds", kind = "int", min = 1, max = 60}},
+	args = { { name = "seconds", kind = "int", min = 1, max = 60 } },
 	phrases = {
-		"wait here", "wait a moment", "stay here for a while", "wait for me", "hold on", "give me a minute",
+		"wait here",
+		"wait a moment",
+		"stay here for a while",
+		"wait for me",
+		"hold on",
+		"give me a minute",
 		"don't move",
 	},
 	run = function(_, args)
@@ -64,7 +89,13 @@ register("wait", {
 register("stop", {
 	description = "Stop what you are doing.",
 	phrases = {
-		"stop", "stop it", "that's enough", "stop following me", "leave it", "never mind", "halt",
+		"stop",
+		"stop it",
+		"that's enough",
+		"stop following me",
+		"leave it",
+		"never mind",
+		"halt",
 		"stop what you are doing",
 	},
 	run = function(v)

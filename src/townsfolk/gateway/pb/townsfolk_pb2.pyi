@@ -167,19 +167,29 @@ class Game(_message.Message):
     personas: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, game_id: _Optional[str] = ..., mod_version: _Optional[str] = ..., engine_version: _Optional[str] = ..., game_name: _Optional[str] = ..., actions: _Optional[_Iterable[_Union[ActionSpec, _Mapping]]] = ..., personas: _Optional[_Iterable[str]] = ...) -> None: ...
 
+class PersonaActions(_message.Message):
+    __slots__ = ("persona", "actions")
+    PERSONA_FIELD_NUMBER: _ClassVar[int]
+    ACTIONS_FIELD_NUMBER: _ClassVar[int]
+    persona: str
+    actions: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, persona: _Optional[str] = ..., actions: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class Connected(_message.Message):
-    __slots__ = ("service_version", "personas", "unknown_personas", "default_persona", "max_observations")
+    __slots__ = ("service_version", "personas", "unknown_personas", "default_persona", "max_observations", "allowed")
     SERVICE_VERSION_FIELD_NUMBER: _ClassVar[int]
     PERSONAS_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_PERSONAS_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_PERSONA_FIELD_NUMBER: _ClassVar[int]
     MAX_OBSERVATIONS_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_FIELD_NUMBER: _ClassVar[int]
     service_version: str
     personas: _containers.RepeatedScalarFieldContainer[str]
     unknown_personas: _containers.RepeatedScalarFieldContainer[str]
     default_persona: str
     max_observations: int
-    def __init__(self, service_version: _Optional[str] = ..., personas: _Optional[_Iterable[str]] = ..., unknown_personas: _Optional[_Iterable[str]] = ..., default_persona: _Optional[str] = ..., max_observations: _Optional[int] = ...) -> None: ...
+    allowed: _containers.RepeatedCompositeFieldContainer[PersonaActions]
+    def __init__(self, service_version: _Optional[str] = ..., personas: _Optional[_Iterable[str]] = ..., unknown_personas: _Optional[_Iterable[str]] = ..., default_persona: _Optional[str] = ..., max_observations: _Optional[int] = ..., allowed: _Optional[_Iterable[_Union[PersonaActions, _Mapping]]] = ...) -> None: ...
 
 class Position(_message.Message):
     __slots__ = ("x", "y", "z")
