@@ -5,11 +5,9 @@
 local path = core.get_modpath(core.get_current_modname())
 
 -- What the files share; other mods see `townsfolk` only (API.md).
-local tf = {version = "0.1.0", http = core.request_http_api()}
+local tf = { version = "0.1.0", http = core.request_http_api() }
 
-local function load(name)
-	return assert(loadfile(("%s/src/%s.lua"):format(path, name)))(tf)
-end
+local function load(name) return assert(loadfile(("%s/src/%s.lua"):format(path, name)))(tf) end
 
 -- What needs no engine
 tf.geometry = load("geometry")
@@ -43,7 +41,7 @@ tf.targets = load("targets")
 tf.execute = load("execute")
 tf.tasks = load("tasks")
 tf.actions = load("actions")
-for _, name in ipairs({"social", "move", "items", "nodes", "fight"}) do
+for _, name in ipairs({ "social", "move", "items", "nodes", "fight" }) do
 	load("actions/" .. name)
 end
 

@@ -38,14 +38,14 @@ describe("claims", function()
 
 	it("are asked for in the order of time, then of the villager's id, then of submission", function()
 		local function request(snapshot_time, villager_id, number)
-			return {snapshot_time = snapshot_time, villager_id = villager_id, number = number}
+			return { snapshot_time = snapshot_time, villager_id = villager_id, number = number }
 		end
-		local list = {request(2, "v1", 1), request(1, "v2", 4), request(1, "v1", 3), request(1, "v1", 2)}
+		local list = { request(2, "v1", 1), request(1, "v2", 4), request(1, "v1", 3), request(1, "v1", 2) }
 		claims.sort(list)
 		local order = {}
 		for i, item in ipairs(list) do
 			order[i] = item.villager_id .. "/" .. item.number
 		end
-		assert.same({"v1/2", "v1/3", "v2/4", "v1/1"}, order)
+		assert.same({ "v1/2", "v1/3", "v2/4", "v1/1" }, order)
 	end)
 end)

@@ -5,9 +5,7 @@ local actions = {}
 local changed = {}
 
 -- fn() when an action is registered or taken back after the game has loaded.
-function actions.on_change(fn)
-	table.insert(changed, fn)
-end
+function actions.on_change(fn) table.insert(changed, fn) end
 
 local function tell_change()
 	for _, fn in ipairs(changed) do
@@ -27,8 +25,6 @@ function actions.unregister(name)
 end
 
 -- What is sent when the game connects.
-function actions.specs()
-	return tf.registry:specs()
-end
+function actions.specs() return tf.registry:specs() end
 
 return actions

@@ -6,7 +6,11 @@ local function list()
 	local rows = {}
 	for i, v in ipairs(tf.villagers.known()) do
 		rows[i] = {
-			id = v.id, name = v.name, persona = v.persona, position = tf.body.pos(v) or v.pos, doing = v.doing or "",
+			id = v.id,
+			name = v.name,
+			persona = v.persona,
+			position = tf.body.pos(v) or v.pos,
+			doing = v.doing or "",
 		}
 	end
 	return rows

@@ -2,7 +2,7 @@
 -- and comes home again. What it does there is decided elsewhere.
 local tf = ...
 
-local body = {HP_MAX = 20, EYES = 1.5}
+local body = { HP_MAX = 20, EYES = 1.5 }
 
 local ENTITY = "townsfolk:villager"
 local GRAVITY = tonumber(core.settings:get("movement_gravity")) or 9.81
@@ -12,9 +12,7 @@ local on_punch, on_rightclick, on_gift = {}, {}, {}
 
 -- Where the body's feet are; nil where it is not in the loaded world.
 -- (A reference to a removed object answers nil; `is_valid` is younger than 5.6.)
-function body.pos(v)
-	return v.object and v.object:get_pos() or nil
-end
+function body.pos(v) return v.object and v.object:get_pos() or nil end
 
 function body.eyes(v)
 	local pos = body.pos(v)
@@ -22,9 +20,7 @@ function body.eyes(v)
 end
 
 -- The body is put into the world; true if it is there.
-function body.add(v, pos)
-	return core.add_entity(pos, ENTITY, v.id) ~= nil and body.pos(v) ~= nil
-end
+function body.add(v, pos) return core.add_entity(pos, ENTITY, v.id) ~= nil and body.pos(v) ~= nil end
 
 function body.remove(v)
 	if body.pos(v) then
@@ -47,21 +43,13 @@ function body.villager(object)
 	return entity and entity.name == ENTITY and entity.villager or nil
 end
 
-function body.face(v, pos)
-	v.object:set_yaw(tf.geometry.yaw(body.pos(v), pos))
-end
+function body.face(v, pos) v.object:set_yaw(tf.geometry.yaw(body.pos(v), pos)) end
 
-function body.on_punch(fn)
-	table.insert(on_punch, fn)
-end
+function body.on_punch(fn) table.insert(on_punch, fn) end
 
-function body.on_rightclick(fn)
-	table.insert(on_rightclick, fn)
-end
+function body.on_rightclick(fn) table.insert(on_rightclick, fn) end
 
-function body.on_gift(fn)
-	table.insert(on_gift, fn)
-end
+function body.on_gift(fn) table.insert(on_gift, fn) end
 
 -- The player hands over what they hold, as much as the villager has room for; how many.
 function body.take_gift(v, player)
@@ -86,7 +74,7 @@ local Villager = {
 		hp_max = body.HP_MAX,
 		physical = true,
 		collide_with_objects = false,
-		collisionbox = {-0.3, 0, -0.3, 0.3, 1.7, 0.3},
+		collisionbox = { -0.3, 0, -0.3, 0.3, 1.7, 0.3 },
 		stepheight = 1.1,
 		makes_footstep_sound = true,
 		static_save = true,
@@ -103,9 +91,9 @@ function Villager:on_activate(staticdata)
 	end
 	self.villager = v
 	v.object, v.animation, v.absent_until = self.object, nil, nil
-	self.object:set_armor_groups({fleshy = 100})
+	self.object:set_armor_groups({ fleshy = 100 })
 	self.object:set_hp(math.max(1, v.hp))
-	self.object:set_acceleration({x = 0, y = -GRAVITY, z = 0})
+	self.object:set_acceleration({ x = 0, y = -GRAVITY, z = 0 })
 	body.dress(v)
 	tf.look.animate(v, "stand")
 	tf.execute.resume(v)
@@ -139,14 +127,14 @@ end
 -- Rises while the chest is under water, floats when it is out.
 local function float(v)
 	local pos, velocity = body.pos(v), v.object:get_velocity()
-	local chest = is_liquid({x = pos.x, y = pos.y + 0.9, z = pos.z})
+	local chest = is_liquid({ x = pos.x, y = pos.y + 0.9, z = pos.z })
 	if chest then
-		v.object:set_velocity({x = velocity.x, y = SWIM_UP, z = velocity.z})
+		v.object:set_velocity({ x = velocity.x, y = SWIM_UP, z = velocity.z })
 	end
-	local wet = chest or is_liquid({x = pos.x, y = pos.y + 0.5, z = pos.z})
-	v.object:set_acceleration({x = 0, y = wet and 0 or -GRAVITY, z = 0})
+	local wet = chest or is_liquid({ x = pos.x, y = pos.y + 0.5, z = pos.z })
+	v.object:set_acceleration({ x = 0, y = wet and 0 or -GRAVITY, z = 0 })
 	if wet and not chest then
-		v.object:set_velocity({x = velocity.x, y = 0, z = velocity.z})
+		v.object:set_velocity({ x = velocity.x, y = 0, z = velocity.z })
 	end
 end
 

@@ -5,9 +5,7 @@ local claims = {}
 claims.__index = claims
 
 -- `lifetime`: seconds after which a forgotten claim is void.
-function claims.new(lifetime)
-	return setmetatable({lifetime = lifetime, held = {}}, claims)
-end
+function claims.new(lifetime) return setmetatable({ lifetime = lifetime, held = {} }, claims) end
 
 -- Sorts requests with `snapshot_time` and `villager_id`: who saw it first, then the lower id.
 function claims.sort(requests)
@@ -37,7 +35,7 @@ function claims:take(key, villager_id, now)
 	if holder and holder ~= villager_id then
 		return false
 	end
-	self.held[key] = {villager_id = villager_id, at = now}
+	self.held[key] = { villager_id = villager_id, at = now }
 	return true
 end
 

@@ -15,14 +15,10 @@ local rates = tf.rate.new(tf.settings.action_burst, tf.settings.actions_per_seco
 local cooldowns = {} -- villager id .. action -> time from which it may run again
 local allowed_by_persona = {}
 
-local function now()
-	return core.get_us_time() / 1e6
-end
+local function now() return core.get_us_time() / 1e6 end
 
 -- fn(v, ctx, tag, "done" | "refused" | "failed", reason) at each action's end.
-function execute.on_outcome(fn)
-	table.insert(listeners, fn)
-end
+function execute.on_outcome(fn) table.insert(listeners, fn) end
 
 local function tell(v, request, verdict, reason)
 	if verdict ~= "done" then
@@ -42,9 +38,7 @@ function execute.allow(persona, names)
 	allowed_by_persona[persona] = set
 end
 
-function execute.holder(key)
-	return claims:holder(key, now())
-end
+function execute.holder(key) return claims:holder(key, now()) end
 
 -- The villager's alone until its action ends; false and the reason where another has it.
 function execute.claim(v, key)
@@ -59,8 +53,13 @@ end
 function execute.submit(v, action, ctx)
 	submitted = submitted + 1
 	incoming[#incoming + 1] = {
-		villager_id = v.id, number = submitted, ctx = ctx, name = action.name, args = action.args or {},
-		snapshot_time = ctx.snapshot_time or now(), tag = tf.tag.format(action.name, action.args),
+		villager_id = v.id,
+		number = submitted,
+		ctx = ctx,
+		name = action.name,
+		args = action.args or {},
+		snapshot_time = ctx.snapshot_time or now(),
+		tag = tf.tag.format(action.name, action.args),
 	}
 end
 
@@ -138,7 +137,7 @@ local function check_claims(v, request)
 	end
 end
 
-local CHECKS = {check_body, check_known, check_rate, check_args, check_own, check_claims}
+local CHECKS = { check_body, check_known, check_rate, check_args, check_own, check_claims }
 
 local function refusal(v, request)
 	for _, check in ipairs(CHECKS) do
@@ -189,7 +188,7 @@ local function begin_task(v, request, def, task)
 	end
 	tf.walk.stop(v)
 	v.doing = request.tag
-	v.task = {request = request, step = task.step, stop = task.stop, lasting = def.lasting, age = 0}
+	v.task = { request = request, step = task.step, stop = task.stop, lasting = def.lasting, age = 0 }
 	if def.lasting then
 		tell(v, request, "done")
 	end
@@ -225,7 +224,9 @@ end
 -- Actions of one turn come one after the other; those of a new turn take over.
 local function belongs_behind(v, request)
 	local task = v.task
-	return task and not task.lasting and request.ctx.turn_id
+	return task
+		and not task.lasting
+		and request.ctx.turn_id
 		and task.request.ctx.turn_id == request.ctx.turn_id
 end
 
@@ -296,7 +297,7 @@ function execute.resume(v)
 	v.doing, v.task, v.queue = nil, nil, nil
 	local def = name and tf.registry:get(name)
 	if def and def.lasting then
-		execute.submit(v, {name = name, args = args}, {})
+		execute.submit(v, { name = name, args = args }, {})
 	end
 end
 

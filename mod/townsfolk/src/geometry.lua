@@ -3,26 +3,22 @@
 local geometry = {}
 
 -- Clockwise from north, an eighth of a turn each.
-local COMPASS = {"north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest"}
+local COMPASS = { "north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest" }
 
 -- Nearer than this, sideways, there is no direction to speak of.
 local HERE = 1
 
 geometry.STEPS = {
-	north = {x = 0, y = 0, z = 1},
-	east = {x = 1, y = 0, z = 0},
-	south = {x = 0, y = 0, z = -1},
-	west = {x = -1, y = 0, z = 0},
+	north = { x = 0, y = 0, z = 1 },
+	east = { x = 1, y = 0, z = 0 },
+	south = { x = 0, y = 0, z = -1 },
+	west = { x = -1, y = 0, z = 0 },
 }
 
-function geometry.distance(a, b)
-	return math.sqrt((a.x - b.x) ^ 2 + (a.y - b.y) ^ 2 + (a.z - b.z) ^ 2)
-end
+function geometry.distance(a, b) return math.sqrt((a.x - b.x) ^ 2 + (a.y - b.y) ^ 2 + (a.z - b.z) ^ 2) end
 
 -- Distance seen from above.
-function geometry.sideways(a, b)
-	return math.sqrt((a.x - b.x) ^ 2 + (a.z - b.z) ^ 2)
-end
+function geometry.sideways(a, b) return math.sqrt((a.x - b.x) ^ 2 + (a.z - b.z) ^ 2) end
 
 -- The compass word from `from` towards `to`: "north" … "northwest", or "here".
 function geometry.direction(from, to)
@@ -34,13 +30,11 @@ function geometry.direction(from, to)
 end
 
 -- The yaw, in radians as the engine counts them, of somebody at `from` who faces `to`.
-function geometry.yaw(from, to)
-	return math.atan2(from.x - to.x, to.z - from.z)
-end
+function geometry.yaw(from, to) return math.atan2(from.x - to.x, to.z - from.z) end
 
 -- `pos` moved by `count` steps of `step`.
 function geometry.moved(pos, step, count)
-	return {x = pos.x + step.x * count, y = pos.y + step.y * count, z = pos.z + step.z * count}
+	return { x = pos.x + step.x * count, y = pos.y + step.y * count, z = pos.z + step.z * count }
 end
 
 -- `pos` moved `distance` nodes sideways, straight away from `threat`.
@@ -50,23 +44,21 @@ function geometry.away(pos, threat, distance)
 		return geometry.moved(pos, geometry.STEPS.north, distance)
 	end
 	local scale = distance / length
-	return {x = pos.x + (pos.x - threat.x) * scale, y = pos.y, z = pos.z + (pos.z - threat.z) * scale}
+	return { x = pos.x + (pos.x - threat.x) * scale, y = pos.y, z = pos.z + (pos.z - threat.z) * scale }
 end
 
 -- The node whose middle is nearest.
 function geometry.node(pos)
-	return {x = math.floor(pos.x + 0.5), y = math.floor(pos.y + 0.5), z = math.floor(pos.z + 0.5)}
+	return { x = math.floor(pos.x + 0.5), y = math.floor(pos.y + 0.5), z = math.floor(pos.z + 0.5) }
 end
 
 -- The node that holds the feet of a body whose lowest point is `pos`.
 function geometry.feet(pos)
 	-- A body on full ground is exactly on a node's border, give or take the engine's rounding.
-	return geometry.node({x = pos.x, y = pos.y + 0.1, z = pos.z})
+	return geometry.node({ x = pos.x, y = pos.y + 0.1, z = pos.z })
 end
 
 -- A text that is the same for equal nodes only.
-function geometry.key(pos)
-	return ("%d,%d,%d"):format(pos.x, pos.y, pos.z)
-end
+function geometry.key(pos) return ("%d,%d,%d"):format(pos.x, pos.y, pos.z) end
 
 return geometry

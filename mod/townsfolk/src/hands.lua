@@ -5,9 +5,7 @@ local tf = ...
 local hands = {}
 
 -- No player can bear a name with a colon, so no player's rights are borrowed by a namesake.
-function hands.actor(v)
-	return "townsfolk:" .. v.name
-end
+function hands.actor(v) return "townsfolk:" .. v.name end
 
 local BARE = 0 -- no slot of the inventory
 local Hands = {}
@@ -16,21 +14,15 @@ function Hands:is_player() -- luacheck: ignore
 	return false
 end
 
-function Hands:get_player_name()
-	return hands.actor(self.villager)
-end
+function Hands:get_player_name() return hands.actor(self.villager) end
 
-function Hands:get_inventory()
-	return self.villager.inv
-end
+function Hands:get_inventory() return self.villager.inv end
 
 function Hands:get_wield_list() -- luacheck: ignore
 	return "main"
 end
 
-function Hands:get_wield_index()
-	return self.index
-end
+function Hands:get_wield_index() return self.index end
 
 function Hands:get_wielded_item()
 	if self.index == BARE then
@@ -50,25 +42,22 @@ function Hands:get_player_control() -- luacheck: ignore
 	return {}
 end
 
-function Hands:get_look_dir()
-	return core.yaw_to_dir(self.villager.object:get_yaw() or 0)
-end
+function Hands:get_look_dir() return core.yaw_to_dir(self.villager.object:get_yaw() or 0) end
 
-function Hands:get_look_horizontal()
-	return self.villager.object:get_yaw() or 0
-end
+function Hands:get_look_horizontal() return self.villager.object:get_yaw() or 0 end
 
 -- All other methods are those of the body.
 local function of_body(self, method)
-	return Hands[method] or function(_, ...)
-		local object = self.villager.object
-		return object[method](object, ...)
-	end
+	return Hands[method]
+		or function(_, ...)
+			local object = self.villager.object
+			return object[method](object, ...)
+		end
 end
 
 -- Hands of `v` that hold the stack `index` of its inventory; nil: bare.
 function hands.of(v, index)
-	return setmetatable({villager = v, index = index or BARE}, {__index = of_body})
+	return setmetatable({ villager = v, index = index or BARE }, { __index = of_body })
 end
 
 -- The quickest way for `v` to dig a node: seconds and the index of the tool (nil: bare hands);
@@ -126,7 +115,7 @@ end
 -- Runs another mod's code for a villager: an error there must not take the server down.
 -- Returns true and what `fn` returned, or false and the error's text, which is logged.
 function hands.guarded(v, what, fn, ...)
-	local results = {pcall(fn, ...)}
+	local results = { pcall(fn, ...) }
 	if not results[1] then
 		core.log("error", ("[townsfolk] %s failed for %s: %s"):format(what, v.name, tostring(results[2])))
 	end

@@ -7,7 +7,7 @@ local MODEL = "character.b3d"
 local ANIMATION_SPEED = 30
 local model = core.global_exists("player_api") and player_api.registered_models[MODEL]
 
-local COLOURS = {explorer = "#3f7fbf", trader = "#b8862b", guard = "#9c2f2f", builder = "#4f8a3c"}
+local COLOURS = { explorer = "#3f7fbf", trader = "#b8862b", guard = "#9c2f2f", builder = "#4f8a3c" }
 
 -- Other personas: always the same colour for the same name, never too dark to be seen.
 local function colour(persona)
@@ -30,13 +30,16 @@ end
 function look.properties(persona)
 	if model then
 		return {
-			visual = "mesh", mesh = MODEL, visual_size = {x = 1, y = 1},
-			textures = {dyed(model.textures[1], "townsfolk_clothes.png", persona)},
+			visual = "mesh",
+			mesh = MODEL,
+			visual_size = { x = 1, y = 1 },
+			textures = { dyed(model.textures[1], "townsfolk_clothes.png", persona) },
 		}
 	end
 	-- A sprite's middle is at the feet: the textures' lower half is empty.
 	return {
-		visual = "upright_sprite", visual_size = {x = 0.9, y = 3.6},
+		visual = "upright_sprite",
+		visual_size = { x = 0.9, y = 3.6 },
 		textures = {
 			dyed("townsfolk_sprite_front.png", "townsfolk_sprite_clothes.png", persona),
 			dyed("townsfolk_sprite_back.png", "townsfolk_sprite_clothes.png", persona),
@@ -51,7 +54,7 @@ function look.animate(v, name)
 	end
 	v.animation = name
 	local frames = model.animations[name] or model.animations.stand
-	v.object:set_animation({x = frames.x, y = frames.y}, ANIMATION_SPEED, 0, true)
+	v.object:set_animation({ x = frames.x, y = frames.y }, ANIMATION_SPEED, 0, true)
 end
 
 -- Back to standing, unless it walks.

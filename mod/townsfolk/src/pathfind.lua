@@ -11,9 +11,9 @@ pathfind.__index = pathfind
 
 local SQRT2 = math.sqrt(2)
 local SPAN = 256 -- cells are numbered in a cube of this many a side around the start
-local STRAIGHT = {{1, 0}, {-1, 0}, {0, 1}, {0, -1}}
-local DIAGONAL = {{1, 1}, {1, -1}, {-1, 1}, {-1, -1}}
-local PASSABLE = {open = true, water = true, door = true}
+local STRAIGHT = { { 1, 0 }, { -1, 0 }, { 0, 1 }, { 0, -1 } }
+local DIAGONAL = { { 1, 1 }, { 1, -1 }, { -1, 1 }, { -1, -1 } }
+local PASSABLE = { open = true, water = true, door = true }
 local DOOR_COST, WATER_COST = 1, 2
 
 -- A heap by `rank`, least first.
@@ -58,7 +58,7 @@ end
 --   max_cells = 1500   how many cells to look at before the best so far is taken
 --   max_drop = 3       the deepest step down
 function pathfind.new(class, start, goal, options)
-	local self = setmetatable({start = start, goal = goal, world = class, classes = {}}, pathfind)
+	local self = setmetatable({ start = start, goal = goal, world = class, classes = {} }, pathfind)
 	self.within = options.within or 0.9
 	self.radius = options.radius or 40
 	self.left = options.max_cells or 1500
@@ -100,12 +100,10 @@ function pathfind:_reach(x, y, z, cost, from)
 	local remaining = self:_remaining(x, y, z)
 	-- A little greed among ways of equal length: fewer cells are looked at.
 	local rank = cost + 1.2 * remaining
-	push(self.heap, {x = x, y = y, z = z, cost = cost, remaining = remaining, rank = rank, from = from})
+	push(self.heap, { x = x, y = y, z = z, cost = cost, remaining = remaining, rank = rank, from = from })
 end
 
-function pathfind:_fits(x, y, z)
-	return PASSABLE[self:_class(x, y, z)] and PASSABLE[self:_class(x, y + 1, z)]
-end
+function pathfind:_fits(x, y, z) return PASSABLE[self:_class(x, y, z)] and PASSABLE[self:_class(x, y + 1, z)] end
 
 function pathfind:_carries(x, y, z)
 	return self:_class(x, y, z) == "water" or self:_class(x, y - 1, z) == "solid"
@@ -123,9 +121,7 @@ function pathfind:_landing(x, y, z)
 	return nil
 end
 
-local function step_cost(class)
-	return class == "door" and DOOR_COST or class == "water" and WATER_COST or 0
-end
+local function step_cost(class) return class == "door" and DOOR_COST or class == "water" and WATER_COST or 0 end
 
 function pathfind:_try_straight(cell, dx, dz)
 	local x, y, z = cell.x + dx, cell.y, cell.z + dz
@@ -135,8 +131,11 @@ function pathfind:_try_straight(cell, dx, dz)
 			local cost = cell.cost + 1 + (y - landing) * 0.5 + step_cost(self:_class(x, landing, z))
 			self:_reach(x, landing, z, cost, cell)
 		end
-	elseif self:_class(x, y, z) == "solid" and self:_fits(x, y + 1, z)
-			and PASSABLE[self:_class(cell.x, y + 2, cell.z)] then
+	elseif
+		self:_class(x, y, z) == "solid"
+		and self:_fits(x, y + 1, z)
+		and PASSABLE[self:_class(cell.x, y + 2, cell.z)]
+	then
 		self:_reach(x, y + 1, z, cell.cost + 1.5, cell)
 	end
 end
@@ -145,7 +144,9 @@ end
 function pathfind:_try_diagonal(cell, dx, dz)
 	local x, y, z = cell.x, cell.y, cell.z
 	local function level(cx, cz)
-		return self:_class(cx, y, cz) == "open" and self:_class(cx, y + 1, cz) == "open" and self:_carries(cx, y, cz)
+		return self:_class(cx, y, cz) == "open"
+			and self:_class(cx, y + 1, cz) == "open"
+			and self:_carries(cx, y, cz)
 	end
 	if level(x + dx, z) and level(x, z + dz) and level(x + dx, z + dz) then
 		self:_reach(x + dx, y, z + dz, cell.cost + SQRT2, cell)
@@ -153,7 +154,7 @@ function pathfind:_try_diagonal(cell, dx, dz)
 end
 
 function pathfind:_swim(cell)
-	for _, dy in ipairs({1, -1}) do
+	for _, dy in ipairs({ 1, -1 }) do
 		local y = cell.y + dy
 		if self:_class(cell.x, y, cell.z) == "water" and self:_fits(cell.x, y, cell.z) then
 			self:_reach(cell.x, y, cell.z, cell.cost + 1 + WATER_COST, cell)
@@ -175,7 +176,8 @@ end
 
 function pathfind:_in_radius(cell)
 	local start = self.start
-	return math.max(math.abs(cell.x - start.x), math.abs(cell.y - start.y), math.abs(cell.z - start.z)) < self.radius
+	return math.max(math.abs(cell.x - start.x), math.abs(cell.y - start.y), math.abs(cell.z - start.z))
+		< self.radius
 end
 
 -- Looks at up to `cells` more. nil: not ready; "found": to the goal; "partial": nearer to it; "none".

@@ -4,12 +4,12 @@ local rate = {}
 rate.__index = rate
 
 function rate.new(capacity, per_second)
-	return setmetatable({capacity = capacity, per_second = per_second, buckets = {}}, rate)
+	return setmetatable({ capacity = capacity, per_second = per_second, buckets = {} }, rate)
 end
 
 -- Takes one token of `key` at time `now` (seconds); false where there is none.
 function rate:take(key, now)
-	local bucket = self.buckets[key] or {tokens = self.capacity, at = now}
+	local bucket = self.buckets[key] or { tokens = self.capacity, at = now }
 	self.buckets[key] = bucket
 	local refilled = bucket.tokens + math.max(0, now - bucket.at) * self.per_second
 	bucket.tokens, bucket.at = math.min(self.capacity, refilled), now
@@ -20,8 +20,6 @@ function rate:take(key, now)
 	return true
 end
 
-function rate:forget(key)
-	self.buckets[key] = nil
-end
+function rate:forget(key) self.buckets[key] = nil end
 
 return rate

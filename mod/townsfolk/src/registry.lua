@@ -10,7 +10,16 @@ local IDENTIFIER = "^%l[%l%d_]*$"
 
 -- The kinds of arguments (`ArgKind` of the service); all but the last three name something near.
 registry.KINDS = {
-	"player", "creature", "mob", "dropped", "carried", "node", "place", "int", "text", "choice",
+	"player",
+	"creature",
+	"mob",
+	"dropped",
+	"carried",
+	"node",
+	"place",
+	"int",
+	"text",
+	"choice",
 }
 
 local IS_KIND = {}
@@ -19,8 +28,15 @@ for _, kind in ipairs(registry.KINDS) do
 end
 
 local FIELDS = {
-	description = "string", args = "table", phrases = "table", hostile = "boolean", lasting = "boolean",
-	exclusive = "boolean", cooldown = "number", check = "function", run = "function",
+	description = "string",
+	args = "table",
+	phrases = "table",
+	hostile = "boolean",
+	lasting = "boolean",
+	exclusive = "boolean",
+	cooldown = "number",
+	check = "function",
+	run = "function",
 }
 
 local function need(ok, name, text, ...)
@@ -51,15 +67,30 @@ local function check_choices(name, arg)
 	need(type(arg.choices) == "table" and #arg.choices > 0, name, "%s needs choices", arg.name)
 	need(#arg.choices <= MAX_CHOICES, name, "%s has over %d choices", arg.name, MAX_CHOICES)
 	for _, choice in ipairs(arg.choices) do
-		need(type(choice) == "string" and choice:find(NAME), name, "choice %q is not one word", tostring(choice))
+		need(
+			type(choice) == "string" and choice:find(NAME),
+			name,
+			"choice %q is not one word",
+			tostring(choice)
+		)
 	end
 end
 
 local function check_arg(name, i, arg)
-	need(type(arg) == "table" and type(arg.name) == "string" and arg.name:find(IDENTIFIER), name,
-		"args[%d] needs a name in lower case", i)
-	need(IS_KIND[arg.kind], name, "%s has kind %q, must be one of: %s", arg.name, tostring(arg.kind),
-		table.concat(registry.KINDS, ", "))
+	need(
+		type(arg) == "table" and type(arg.name) == "string" and arg.name:find(IDENTIFIER),
+		name,
+		"args[%d] needs a name in lower case",
+		i
+	)
+	need(
+		IS_KIND[arg.kind],
+		name,
+		"%s has kind %q, must be one of: %s",
+		arg.name,
+		tostring(arg.kind),
+		table.concat(registry.KINDS, ", ")
+	)
 	if arg.kind == "int" then
 		need((arg.min or 0) <= (arg.max or 99), name, "%s has min over max", arg.name)
 	elseif arg.kind == "text" then
@@ -77,21 +108,22 @@ local function check_args(name, args)
 	end
 end
 
-function registry.new()
-	return setmetatable({defs = {}, count = 0}, registry)
-end
+function registry.new() return setmetatable({ defs = {}, count = 0 }, registry) end
 
 -- Adds an action; raises an error that says what is wrong with `def` (fields in API.md).
 function registry:register(name, def)
-	need(type(name) == "string" and #name <= 32 and name:find(IDENTIFIER), name,
-		"a name is up to 32 lower-case letters, digits and _")
+	need(
+		type(name) == "string" and #name <= 32 and name:find(IDENTIFIER),
+		name,
+		"a name is up to 32 lower-case letters, digits and _"
+	)
 	need(type(def) == "table", name, "the definition must be a table")
 	need(not self.defs[name], name, "already registered; townsfolk.unregister_action first to replace it")
 	need(self.count < MAX_ACTIONS, name, "%d actions are registered, there is no room for more", MAX_ACTIONS)
 	check_fields(name, def)
 	check_args(name, def.args or {})
 	check_phrases(name, def.phrases or {})
-	local copy = {name = name, args = {}, phrases = {}}
+	local copy = { name = name, args = {}, phrases = {} }
 	for field, value in pairs(def) do
 		copy[field] = value
 	end
@@ -104,12 +136,10 @@ function registry:unregister(name)
 	end
 end
 
-function registry:get(name)
-	return self.defs[name]
-end
+function registry:get(name) return self.defs[name] end
 
 local function arg_spec(arg)
-	local spec = {name = arg.name, kind = arg.kind}
+	local spec = { name = arg.name, kind = arg.kind }
 	if arg.kind == "int" then
 		spec.min, spec.max = arg.min or 0, arg.max or 99
 	elseif arg.kind == "text" then
@@ -122,7 +152,7 @@ end
 
 -- Empty lists are left out: the engine would write them as null.
 local function action_spec(def)
-	local spec = {name = def.name, description = def.description, hostile = def.hostile or nil}
+	local spec = { name = def.name, description = def.description, hostile = def.hostile or nil }
 	if #def.args > 0 then
 		spec.args = {}
 		for i, arg in ipairs(def.args) do

@@ -2,9 +2,7 @@
 
 local settings = {}
 
-function settings.number(name, default)
-	return tonumber(core.settings:get("townsfolk." .. name)) or default
-end
+function settings.number(name, default) return tonumber(core.settings:get("townsfolk." .. name)) or default end
 
 function settings.text(name, default)
 	local value = core.settings:get("townsfolk." .. name)

@@ -11,7 +11,7 @@ end
 
 -- The inside of the tag; the same text as the service makes of the same action.
 function tag.format(name, args)
-	local words = {name}
+	local words = { name }
 	for _, arg in ipairs(args or {}) do
 		words[#words + 1] = quoted(arg)
 	end

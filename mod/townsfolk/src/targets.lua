@@ -7,12 +7,10 @@ local targets = {}
 local MARGIN = 4 -- nodes: what was seen may have moved a little since
 local CLAIMED_RADIUS = 6
 local ITEM, VILLAGER = "__builtin:item", "townsfolk:villager"
-local MOB_TYPES = {monster = true, animal = true, npc = true}
+local MOB_TYPES = { monster = true, animal = true, npc = true }
 
 -- Mob frameworks have no common mark; these are the ones in use (mobs_redo, CMI, VoxeLibre).
-local function is_mob(entity)
-	return MOB_TYPES[entity.type] or entity._cmi_is_mob or entity.is_mob or false
-end
+local function is_mob(entity) return MOB_TYPES[entity.type] or entity._cmi_is_mob or entity.is_mob or false end
 
 function targets.is_hostile(object)
 	local entity = object:get_luaentity()
@@ -73,7 +71,7 @@ local function nearest_object(v, kinds, name)
 	for _, object in ipairs(core.get_objects_inside_radius(pos, tf.settings.sight + MARGIN)) do
 		local kind, its_name = targets.describe(object)
 		if kind and kinds[kind] and its_name == name and object ~= v.object then
-			local target = {kind = kind, name = name, object = object}
+			local target = { kind = kind, name = name, object = object }
 			local rank = tf.geometry.distance(pos, object:get_pos()) + (is_free(v, target) and 0 or 1000)
 			if rank < best_rank then
 				best, best_rank = target, rank
@@ -95,9 +93,11 @@ local function another_node(v, name)
 	local pos, best = tf.body.pos(v), nil
 	local low, high = vector.subtract(pos, CLAIMED_RADIUS), vector.add(pos, CLAIMED_RADIUS)
 	for _, at in ipairs(core.find_nodes_in_area(low, high, name)) do
-		local target = {kind = "node", name = name, pos = at}
-		if is_free(v, target) and (not best
-				or tf.geometry.distance(pos, at) < tf.geometry.distance(pos, best.pos)) then
+		local target = { kind = "node", name = name, pos = at }
+		if
+			is_free(v, target)
+			and (not best or tf.geometry.distance(pos, at) < tf.geometry.distance(pos, best.pos))
+		then
 			best = target
 		end
 	end
@@ -112,15 +112,15 @@ local function find_node(v, name)
 	if not at then
 		return nil, name .. " is not near"
 	end
-	local target = {kind = "node", name = name, pos = at}
+	local target = { kind = "node", name = name, pos = at }
 	return is_free(v, target) and target or another_node(v, name) or target
 end
 
 local FIND = {
-	player = object_finder({player = true}),
-	creature = object_finder({player = true, villager = true, mob = true}),
-	mob = object_finder({mob = true}),
-	dropped = object_finder({item = true}),
+	player = object_finder({ player = true }),
+	creature = object_finder({ player = true, villager = true, mob = true }),
+	mob = object_finder({ mob = true }),
+	dropped = object_finder({ item = true }),
 	node = find_node,
 }
 
@@ -128,12 +128,12 @@ function FIND.carried(v, name)
 	if not v.inv:contains_item("main", name) then
 		return nil, ("%s carries no %s"):format(v.name, name)
 	end
-	return {kind = "carried", name = name}
+	return { kind = "carried", name = name }
 end
 
 function FIND.place(v, name)
 	if name == "home" then
-		return {kind = "home", name = name, pos = v.home}
+		return { kind = "home", name = name, pos = v.home }
 	end
 	local creature = FIND.creature(v, name)
 	if creature or not core.registered_nodes[name] then

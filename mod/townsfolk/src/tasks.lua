@@ -25,10 +25,8 @@ end
 
 -- Walks `v` to within `within` nodes of `target`, then goes on with the step function `act`.
 function tasks.near(v, target, within, act)
-	local function goal()
-		return tf.targets.pos(target)
-	end
-	local walking, there = tasks.walk(v, goal, {within = within}), false
+	local function goal() return tf.targets.pos(target) end
+	local walking, there = tasks.walk(v, goal, { within = within }), false
 	return {
 		step = function(dtime)
 			if not there then
@@ -49,7 +47,7 @@ end
 -- As near(), for a node that must be within reach of the eyes.
 function tasks.at_node(v, pos, act)
 	local below_eyes = vector.new(pos.x, pos.y - tf.body.EYES, pos.z)
-	local walking, there = tasks.walk(v, below_eyes, {within = tf.settings.reach - 0.7}), false
+	local walking, there = tasks.walk(v, below_eyes, { within = tf.settings.reach - 0.7 }), false
 	return {
 		step = function(dtime)
 			if not there then
@@ -65,9 +63,7 @@ function tasks.at_node(v, pos, act)
 			end
 			return act(dtime)
 		end,
-		stop = function()
-			tf.look.rest(v)
-		end,
+		stop = function() tf.look.rest(v) end,
 	}
 end
 

@@ -7,9 +7,7 @@ local DOOR_TOP = "doors:hidden"
 local DOORWAY = 1.1 -- nodes around a door's middle in which one would be caught
 local class_of = {} -- node name -> class, as far as the name alone decides
 
-local function group(def, name)
-	return (def.groups and def.groups[name] or 0) > 0
-end
+local function group(def, name) return (def.groups and def.groups[name] or 0) > 0 end
 
 local function is_danger(def)
 	return (def.damage_per_second or 0) > 0 or group(def, "lava") or group(def, "fire")
@@ -48,17 +46,13 @@ local function is_free_door(pos)
 	return meta:get_string("owner") == "" and meta:get_string("doors_owner") == ""
 end
 
-local function is_door(name)
-	return has_doors and doors.registered_doors[name] ~= nil
-end
+local function is_door(name) return has_doors and doors.registered_doors[name] ~= nil end
 
-local function door_class(pos)
-	return is_free_door(pos) and "door" or "wall"
-end
+local function door_class(pos) return is_free_door(pos) and "door" or "wall" end
 
 -- The class of the node at x, y, z.
 function terrain.class(x, y, z)
-	local pos = {x = x, y = y, z = z}
+	local pos = { x = x, y = y, z = z }
 	local name = core.get_node(pos).name
 	if is_door(name) then
 		return door_class(pos)
@@ -77,7 +71,7 @@ local function swing_gate(pos, is_open)
 	if not def or not def._gate or def.walkable == is_open then
 		return false
 	end
-	core.swap_node(pos, {name = def._gate, param2 = node.param2})
+	core.swap_node(pos, { name = def._gate, param2 = node.param2 })
 	return true
 end
 
@@ -89,9 +83,7 @@ function terrain.open_door(pos)
 	return swing_gate(pos, false)
 end
 
-local function is_occupied(pos)
-	return #core.get_objects_inside_radius(pos, DOORWAY) > 0
-end
+local function is_occupied(pos) return #core.get_objects_inside_radius(pos, DOORWAY) > 0 end
 
 -- Left open while somebody stands in it.
 function terrain.close_door(pos)

@@ -5,7 +5,17 @@ local tf = ...
 local villagers = {}
 
 local STORED = {
-	"id", "name", "persona", "home", "pos", "hp", "memory", "doing", "scripted", "frozen_until", "absent_until",
+	"id",
+	"name",
+	"persona",
+	"home",
+	"pos",
+	"hp",
+	"memory",
+	"doing",
+	"scripted",
+	"frozen_until",
+	"absent_until",
 }
 local INVENTORY_SIZE = 16
 local storage = core.get_mod_storage()
@@ -20,13 +30,9 @@ local DENY_ALL = {
 	allow_take = function() return 0 end,
 }
 
-local function storage_key(id)
-	return "villager:" .. id
-end
+local function storage_key(id) return "villager:" .. id end
 
-local function inventory_name(v)
-	return "townsfolk:" .. v.id
-end
+local function inventory_name(v) return "townsfolk:" .. v.id end
 
 local function open_inventory(v, itemstrings)
 	v.inv = core.create_detached_inventory(inventory_name(v), DENY_ALL, NOBODY)
@@ -51,7 +57,7 @@ function villagers.save(v)
 	if tf.body.pos(v) and not v.absent_until then
 		v.pos, v.hp = tf.body.pos(v), v.object:get_hp()
 	end
-	local stored = {inventory = inventory_strings(v)}
+	local stored = { inventory = inventory_strings(v) }
 	for _, field in ipairs(STORED) do
 		stored[field] = v[field]
 	end
@@ -95,9 +101,7 @@ function villagers.known()
 	return in_id_order(list)
 end
 
-function villagers.get(id)
-	return records[id]
-end
+function villagers.get(id) return records[id] end
 
 -- By name, in any case of letters.
 function villagers.by_name(name)
@@ -132,7 +136,7 @@ function villagers.spawn(name, persona, pos)
 	if reason then
 		return nil, reason
 	end
-	local v = {id = next_id(), name = name, persona = persona, memory = {}, hp = tf.body.HP_MAX}
+	local v = { id = next_id(), name = name, persona = persona, memory = {}, hp = tf.body.HP_MAX }
 	v.home, v.pos = vector.new(pos), vector.new(pos)
 	records[v.id] = v
 	open_inventory(v)
@@ -179,9 +183,7 @@ function villagers.freeze(v, seconds)
 	villagers.save(v)
 end
 
-function villagers.is_frozen(v)
-	return v.frozen_until ~= nil and core.get_gametime() < v.frozen_until
-end
+function villagers.is_frozen(v) return v.frozen_until ~= nil and core.get_gametime() < v.frozen_until end
 
 local function call_all(list, v)
 	for _, fn in ipairs(list) do
@@ -190,21 +192,13 @@ local function call_all(list, v)
 end
 
 -- fn(v) when a villager's body comes into the loaded world, and when it leaves it.
-function villagers.on_activate(fn)
-	table.insert(on_activate, fn)
-end
+function villagers.on_activate(fn) table.insert(on_activate, fn) end
 
-function villagers.on_deactivate(fn)
-	table.insert(on_deactivate, fn)
-end
+function villagers.on_deactivate(fn) table.insert(on_deactivate, fn) end
 
-function villagers.activated(v)
-	call_all(on_activate, v)
-end
+function villagers.activated(v) call_all(on_activate, v) end
 
-function villagers.deactivated(v)
-	call_all(on_deactivate, v)
-end
+function villagers.deactivated(v) call_all(on_deactivate, v) end
 
 core.register_on_shutdown(function()
 	for _, v in pairs(records) do

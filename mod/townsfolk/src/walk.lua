@@ -23,7 +23,7 @@ local function halt(v)
 		return
 	end
 	local velocity = v.object:get_velocity()
-	v.object:set_velocity({x = 0, y = velocity.y, z = 0})
+	v.object:set_velocity({ x = 0, y = velocity.y, z = 0 })
 	tf.look.animate(v, "stand")
 end
 
@@ -57,7 +57,12 @@ end
 local function start_search(v, goal)
 	local w, feet = v.walk, tf.geometry.feet(tf.body.pos(v))
 	drop_search(w)
-	w.search = tf.pathfind.new(tf.terrain.class, feet, goal, {within = w.within, max_cells = w.best and BEST_CELLS or nil})
+	w.search = tf.pathfind.new(
+		tf.terrain.class,
+		feet,
+		goal,
+		{ within = w.within, max_cells = w.best and BEST_CELLS or nil }
+	)
 	w.path, w.searched_for, w.search_age = nil, goal, 0
 	w.remaining = tf.geometry.distance(feet, goal)
 	searching = searching + 1
@@ -70,8 +75,13 @@ function walk.to(v, goal, options, done)
 	walk.stop(v, "something else came up")
 	options = options or {}
 	v.walk = {
-		goal = goal, within = options.within or 0.9, best = options.best, done = done,
-		speed = options.run and RUN_SPEED or WALK_SPEED, tries = 0, legs = 0,
+		goal = goal,
+		within = options.within or 0.9,
+		best = options.best,
+		done = done,
+		speed = options.run and RUN_SPEED or WALK_SPEED,
+		tries = 0,
+		legs = 0,
 	}
 	local at = goal_of(v.walk)
 	if not at or not tf.body.pos(v) then
@@ -147,7 +157,7 @@ local function steer(v, w, pos, cell)
 	elseif w.stuck_for > STUCK_SECONDS / 2 and vy == 0 then
 		vy = HOP_SPEED
 	end
-	v.object:set_velocity({x = dx * scale, y = vy, z = dz * scale})
+	v.object:set_velocity({ x = dx * scale, y = vy, z = dz * scale })
 	tf.body.face(v, cell)
 	tf.look.animate(v, "walk")
 end
@@ -158,7 +168,7 @@ local function tend_doors(w, pos, cell)
 		tf.terrain.close_door(w.door)
 		w.door = nil
 	end
-	for _, at in ipairs({cell, tf.geometry.feet(pos)}) do
+	for _, at in ipairs({ cell, tf.geometry.feet(pos) }) do
 		if tf.terrain.open_door(at) then
 			w.door = at
 		end
@@ -169,7 +179,7 @@ local function arrived_at(pos, cell)
 	return tf.geometry.sideways(pos, cell) < REACHED and math.abs(pos.y - cell.y + 0.5) < 1.2
 end
 
-local PASSABLE = {open = true, water = true, door = true}
+local PASSABLE = { open = true, water = true, door = true }
 
 local function go(v, w, dtime)
 	local pos, cell = tf.body.pos(v), w.path[w.index]

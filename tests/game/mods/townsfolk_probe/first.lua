@@ -2,20 +2,16 @@
 local probe = ...
 local scenes = {}
 
-local function scene(name, run)
-	scenes[#scenes + 1] = {name = name, run = run}
-end
+local function scene(name, run) scenes[#scenes + 1] = { name = name, run = run } end
 
-local function player_scene(name, run)
-	scenes[#scenes + 1] = {name = name, run = run, player = true}
-end
+local function player_scene(name, run) scenes[#scenes + 1] = { name = name, run = run, player = true } end
 
-for _, direction in ipairs({"north", "south", "east", "west"}) do
+for _, direction in ipairs({ "north", "south", "east", "west" }) do
 	scene("move_" .. direction, function(plot)
 		local v = probe.villager(plot, "Mover_" .. direction)
 		local from = townsfolk.get_pos(v)
 		local outcome = probe.done(v, "move_" .. direction)
-		return {outcome = outcome, moved = vector.subtract(townsfolk.get_pos(v), from)}
+		return { outcome = outcome, moved = vector.subtract(townsfolk.get_pos(v), from) }
 	end)
 end
 
@@ -30,14 +26,14 @@ scene("goto_round_wall", function(plot)
 	probe.set(plot, 0, 1, 0, "air")
 	probe.set(plot, 0, 1, 6, probe.mark)
 	local outcome = probe.done(v, "goto", probe.mark)
-	return {outcome = outcome, z = townsfolk.get_pos(v).z - plot.z}
+	return { outcome = outcome, z = townsfolk.get_pos(v).z - plot.z }
 end)
 
 scene("goto_walled_in", function(plot)
 	local v = probe.villager(plot, "Prisoner")
 	probe.room(plot, 2, 3)
 	probe.set(plot, 0, 1, 6, probe.mark)
-	return {outcome = probe.done(v, "goto", probe.mark)}
+	return { outcome = probe.done(v, "goto", probe.mark) }
 end)
 
 scene("goto_over_water", function(plot)
@@ -50,7 +46,7 @@ scene("goto_over_water", function(plot)
 	end
 	probe.set(plot, 0, 1, 7, probe.mark)
 	local outcome = probe.done(v, "goto", probe.mark)
-	return {outcome = outcome, z = townsfolk.get_pos(v).z - plot.z, hp = v.object:get_hp()}
+	return { outcome = outcome, z = townsfolk.get_pos(v).z - plot.z, hp = v.object:get_hp() }
 end)
 
 scene("goto_over_lava", function(plot)
@@ -61,7 +57,7 @@ scene("goto_over_lava", function(plot)
 	end
 	probe.set(plot, 0, 1, 4, probe.mark)
 	local outcome = probe.done(v, "goto", probe.mark)
-	return {outcome = outcome, z = townsfolk.get_pos(v).z - plot.z, hp = v.object:get_hp()}
+	return { outcome = outcome, z = townsfolk.get_pos(v).z - plot.z, hp = v.object:get_hp() }
 end)
 
 -- Up four steps and down a drop of three on the other side; a drop of four would be too deep.
@@ -77,13 +73,13 @@ scene("goto_up_and_down", function(plot)
 	end
 	probe.set(plot, 0, 1, 6, probe.mark)
 	local outcome = probe.done(v, "goto", probe.mark)
-	return {outcome = outcome, z = townsfolk.get_pos(v).z - plot.z}
+	return { outcome = outcome, z = townsfolk.get_pos(v).z - plot.z }
 end)
 
 -- Something stands in the way that no map shows.
 scene("goto_stuck", function(plot)
 	local v = probe.villager(plot, "Stuck", 0, -5)
-	for _, x in ipairs({-2, 2}) do
+	for _, x in ipairs({ -2, 2 }) do
 		for z = -8, 8 do
 			for y = 1, 3 do
 				probe.set(plot, x, y, z, probe.stone)
@@ -92,8 +88,8 @@ scene("goto_stuck", function(plot)
 	end
 	probe.set(plot, 0, 1, 6, probe.mark)
 	core.add_entity(vector.new(plot.x, 0.5, plot.z), "townsfolk_probe:wall")
-	v.object:set_properties({collide_with_objects = true})
-	return {outcome = probe.done(v, "goto", probe.mark)}
+	v.object:set_properties({ collide_with_objects = true })
+	return { outcome = probe.done(v, "goto", probe.mark) }
 end)
 
 if probe.has_doors then
@@ -101,25 +97,25 @@ if probe.has_doors then
 		local v = probe.villager(plot, name)
 		probe.room(plot, 3, 3)
 		local at = vector.new(plot.x, 1, plot.z + 3)
-		core.set_node(at, {name = "doors:door_wood_a"})
-		core.set_node(vector.offset(at, 0, 1, 0), {name = "doors:hidden"})
+		core.set_node(at, { name = "doors:door_wood_a" })
+		core.set_node(vector.offset(at, 0, 1, 0), { name = "doors:hidden" })
 		core.get_meta(at):set_string("owner", owner)
 		probe.set(plot, 0, 1, 9, probe.mark)
 		local outcome = probe.done(v, "goto", probe.mark)
-		return {outcome = outcome, z = townsfolk.get_pos(v).z - plot.z, open = doors.get(at):state()}
+		return { outcome = outcome, z = townsfolk.get_pos(v).z - plot.z, open = doors.get(at):state() }
 	end
 
 	scene("gate", function(plot)
 		local v = probe.villager(plot, "Shepherd")
 		for a = -3, 3 do
-			for _, cell in ipairs({{a, -3}, {a, 3}, {-3, a}, {3, a}}) do
+			for _, cell in ipairs({ { a, -3 }, { a, 3 }, { -3, a }, { 3, a } }) do
 				probe.set(plot, cell[1], 1, cell[2], "default:fence_wood")
 			end
 		end
 		probe.set(plot, 0, 1, 3, "doors:gate_wood_closed")
 		probe.set(plot, 0, 1, 9, probe.mark)
 		local outcome = probe.done(v, "goto", probe.mark)
-		return {outcome = outcome, z = townsfolk.get_pos(v).z - plot.z, node = probe.at(plot, 0, 1, 3)}
+		return { outcome = outcome, z = townsfolk.get_pos(v).z - plot.z, node = probe.at(plot, 0, 1, 3) }
 	end)
 
 	scene("door", function(plot) return house(plot, "Porter", "") end)
@@ -130,7 +126,7 @@ scene("dig", function(plot)
 	local v = probe.villager(plot, "Digger")
 	probe.set(plot, 5, 1, 0, probe.tree)
 	local outcome = probe.done(v, "dig", probe.tree)
-	return {outcome = outcome, carried = probe.count(v.inv, probe.tree), node = probe.at(plot, 5, 1, 0)}
+	return { outcome = outcome, carried = probe.count(v.inv, probe.tree), node = probe.at(plot, 5, 1, 0) }
 end)
 
 scene("dig_protected", function(plot)
@@ -138,7 +134,7 @@ scene("dig_protected", function(plot)
 	probe.set(plot, 3, 1, 0, probe.tree)
 	probe.protected[core.pos_to_string(vector.new(plot.x + 3, 1, plot.z))] = true
 	local outcome = probe.done(v, "dig", probe.tree)
-	return {outcome = outcome, carried = probe.count(v.inv, probe.tree), node = probe.at(plot, 3, 1, 0)}
+	return { outcome = outcome, carried = probe.count(v.inv, probe.tree), node = probe.at(plot, 3, 1, 0) }
 end)
 
 -- Both saw it at the same time: the lower id gets it, whoever asked first.
@@ -149,8 +145,10 @@ scene("dig_claimed", function(plot)
 	probe.act_at(now, b, "dig", probe.tree)
 	probe.act_at(now, a, "dig", probe.tree)
 	return {
-		first = probe.ended(a, "dig", probe.tree), second = probe.ended(b, "dig", probe.tree),
-		carried = probe.count(a.inv, probe.tree), others = probe.count(b.inv, probe.tree),
+		first = probe.ended(a, "dig", probe.tree),
+		second = probe.ended(b, "dig", probe.tree),
+		carried = probe.count(a.inv, probe.tree),
+		others = probe.count(b.inv, probe.tree),
 	}
 end)
 
@@ -160,7 +158,7 @@ scene("place", function(plot)
 	local outcome = probe.done(v, "place", probe.cobble)
 	local low, high = vector.new(plot.x - 3, 0, plot.z - 3), vector.new(plot.x + 3, 3, plot.z + 3)
 	local placed = #core.find_nodes_in_area(low, high, probe.cobble)
-	return {outcome = outcome, carried = probe.count(v.inv, probe.cobble), placed = placed}
+	return { outcome = outcome, carried = probe.count(v.inv, probe.cobble), placed = placed }
 end)
 
 scene("place_protected", function(plot)
@@ -172,7 +170,7 @@ scene("place_protected", function(plot)
 	end
 	v.inv:add_item("main", probe.cobble .. " 3")
 	local outcome = probe.done(v, "place", probe.cobble)
-	return {outcome = outcome, carried = probe.count(v.inv, probe.cobble)}
+	return { outcome = outcome, carried = probe.count(v.inv, probe.cobble) }
 end)
 
 -- Two want one lot of five: who saw it first gets it, whole.
@@ -184,9 +182,11 @@ scene("take_claimed", function(plot)
 	probe.act_at(now, a, "take", probe.cobble)
 	probe.act_at(now - 1, b, "take", probe.cobble)
 	return {
-		first = probe.ended(a, "take", probe.cobble), second = probe.ended(b, "take", probe.cobble),
+		first = probe.ended(a, "take", probe.cobble),
+		second = probe.ended(b, "take", probe.cobble),
 		lying = probe.lying(plot, probe.cobble),
-		a = probe.count(a.inv, probe.cobble), b = probe.count(b.inv, probe.cobble),
+		a = probe.count(a.inv, probe.cobble),
+		b = probe.count(b.inv, probe.cobble),
 	}
 end)
 
@@ -199,7 +199,11 @@ scene("take_part", function(plot)
 	core.add_item(vector.new(plot.x, 1, plot.z + 2), probe.cobble .. " 5")
 	probe.wait(1)
 	local outcome = probe.done(v, "take", probe.cobble)
-	return {outcome = outcome, carried = probe.count(v.inv, probe.cobble), lying = probe.lying(plot, probe.cobble)}
+	return {
+		outcome = outcome,
+		carried = probe.count(v.inv, probe.cobble),
+		lying = probe.lying(plot, probe.cobble),
+	}
 end)
 
 scene("fight", function(plot)
@@ -209,18 +213,23 @@ scene("fight", function(plot)
 	cow:get_luaentity().owner = "bob"
 	local outcome = probe.done(v, "attack", "townsfolk_probe:zombie")
 	local owned = probe.done(v, "attack", "townsfolk_probe:cow")
-	return {outcome = outcome, dead = zombie:get_pos() == nil, owned = owned, cow = cow:get_hp()}
+	return { outcome = outcome, dead = zombie:get_pos() == nil, owned = owned, cow = cow:get_hp() }
 end)
 
 scene("flee", function(plot)
 	local v = probe.villager(plot, "Coward")
 	local none = probe.done(v, "flee")
 	local zombie = core.add_entity(vector.new(plot.x + 1, 0.5, plot.z), "townsfolk_probe:zombie")
-	v.object:punch(zombie, 1, {full_punch_interval = 1, damage_groups = {fleshy = 3}}, vector.new(-1, 0, 0))
+	v.object:punch(
+		zombie,
+		1,
+		{ full_punch_interval = 1, damage_groups = { fleshy = 3 } },
+		vector.new(-1, 0, 0)
+	)
 	local hurt, outcome = v.object:get_hp(), probe.done(v, "flee")
 	local distance = vector.distance(townsfolk.get_pos(v), zombie:get_pos())
 	zombie:remove()
-	return {none = none, hp = hurt, outcome = outcome, distance = distance}
+	return { none = none, hp = hurt, outcome = outcome, distance = distance }
 end)
 
 scene("guard", function(plot)
@@ -229,13 +238,13 @@ scene("guard", function(plot)
 	local zombie = core.add_entity(vector.new(plot.x + 6, 0.5, plot.z), "townsfolk_probe:zombie")
 	local dead = probe.wait(15, function() return zombie:get_pos() == nil end)
 	local back = probe.wait(10, function() return vector.distance(townsfolk.get_pos(v), v.home) < 3.5 end)
-	return {outcome = outcome, doing = v.doing, dead = dead, back = back}
+	return { outcome = outcome, doing = v.doing, dead = dead, back = back }
 end)
 
 scene("gestures", function(plot)
 	local a, b = probe.villager(plot, "Waver"), probe.villager(plot, "Seen", 4)
 	local started = core.get_us_time()
-	local found = {say = probe.done(a, "say", "Good day to you"), wave = probe.done(a, "wave")}
+	local found = { say = probe.done(a, "say", "Good day to you"), wave = probe.done(a, "wave") }
 	found.look_at, found.yaw = probe.done(a, "look_at", "Seen"), a.object:get_yaw()
 	found.wait = probe.done(a, "wait", "2")
 	found.seconds = (core.get_us_time() - started) / 1e6
@@ -251,10 +260,13 @@ end)
 scene("refused", function(plot)
 	local v = probe.villager(plot, "Strict")
 	local found = {
-		unknown = probe.done(v, "fly"), args = probe.done(v, "wait", "soon"), number = probe.done(v, "wait", "61"),
-		absent = probe.done(v, "goto", "nobody"), carried = probe.done(v, "place", probe.cobble),
+		unknown = probe.done(v, "fly"),
+		args = probe.done(v, "wait", "soon"),
+		number = probe.done(v, "wait", "61"),
+		absent = probe.done(v, "goto", "nobody"),
+		carried = probe.done(v, "place", probe.cobble),
 	}
-	townsfolk.perform(v, {name = "wave"}, {snapshot_time = core.get_us_time() / 1e6 - 60})
+	townsfolk.perform(v, { name = "wave" }, { snapshot_time = core.get_us_time() / 1e6 - 60 })
 	found.stale = probe.wait(2, function() return probe.outcome(v, "wave") end)
 	local w = probe.villager(plot, "Still", 4)
 	townsfolk.freeze(w, 100)
@@ -266,7 +278,7 @@ scene("refused", function(plot)
 	probe.wait(0.5)
 	found.rate = probe.outcome(w, "wave")
 	townsfolk.set_persona(w, "mute")
-	townsfolk.allow_actions("mute", {"wait"})
+	townsfolk.allow_actions("mute", { "wait" })
 	found.persona = probe.done(w, "say", "hello")
 	return found
 end)
@@ -275,31 +287,47 @@ end)
 scene("turns", function(plot)
 	local v = probe.villager(plot, "Orderly")
 	local now = core.get_us_time() / 1e6
-	townsfolk.perform(v, {name = "wait", args = {"2"}}, {turn_id = "one", snapshot_time = now})
-	townsfolk.perform(v, {name = "wave"}, {turn_id = "one", snapshot_time = now})
+	townsfolk.perform(v, { name = "wait", args = { "2" } }, { turn_id = "one", snapshot_time = now })
+	townsfolk.perform(v, { name = "wave" }, { turn_id = "one", snapshot_time = now })
 	probe.wait(1)
 	local early = probe.outcome(v, "wave") == nil
 	local waved = probe.wait(3, function() return probe.outcome(v, "wave") end)
 	probe.act(v, "wait", "20")
 	probe.wait(0.5)
-	return {early = early, waved = waved, next = probe.done(v, "move_north"), replaced = probe.outcome(v, "wait 20")}
+	return {
+		early = early,
+		waved = waved,
+		next = probe.done(v, "move_north"),
+		replaced = probe.outcome(v, "wait 20"),
+	}
 end)
 
-scene("dance", function(plot)
-	return {outcome = probe.done(probe.villager(plot, "Dancer"), "dance", "2")}
-end)
+scene(
+	"dance",
+	function(plot) return { outcome = probe.done(probe.villager(plot, "Dancer"), "dance", "2") } end
+)
 
 -- Dies, and comes home with all that it had.
 scene("death", function(plot)
 	local v = probe.villager(plot, "Phoenix")
 	v.inv:add_item("main", probe.cobble .. " 7")
 	v.object:set_pos(vector.new(plot.x + 5, 0.5, plot.z))
-	v.object:punch(v.object, 1, {full_punch_interval = 1, damage_groups = {fleshy = 50}}, vector.new(0, 0, 1))
+	v.object:punch(
+		v.object,
+		1,
+		{ full_punch_interval = 1, damage_groups = { fleshy = 50 } },
+		vector.new(0, 0, 1)
+	)
 	probe.wait(0.5)
 	local dead = townsfolk.get_pos(v) == nil
 	local pos = probe.wait(25, function() return townsfolk.get_pos(v) end)
 	local distance = pos and vector.distance(pos, v.home)
-	return {dead = dead, distance = distance, hp = pos and v.object:get_hp(), carried = probe.count(v.inv, probe.cobble)}
+	return {
+		dead = dead,
+		distance = distance,
+		hp = pos and v.object:get_hp(),
+		carried = probe.count(v.inv, probe.cobble),
+	}
 end)
 
 -- Its body is taken away without its record (/clearobjects).
@@ -309,7 +337,7 @@ scene("lost", function(plot)
 	v.object:remove()
 	local gone = townsfolk.get_pos(v) == nil
 	local back = probe.wait(20, function() return townsfolk.get_pos(v) end)
-	return {gone = gone, back = back ~= nil, carried = probe.count(v.inv, probe.cobble)}
+	return { gone = gone, back = back ~= nil, carried = probe.count(v.inv, probe.cobble) }
 end)
 
 -- Its part of the world is unloaded and loaded again, far from all plots.
@@ -319,7 +347,7 @@ scene("unloaded", function()
 	probe.wait(10, function() return ready end)
 	core.forceload_block(home, true)
 	probe.wait(3, function() return core.compare_block_status(home, "active") end)
-	core.set_node(vector.new(408, 0, 8), {name = probe.stone})
+	core.set_node(vector.new(408, 0, 8), { name = probe.stone })
 	local v = assert(townsfolk.spawn("Hermit", "trader", home))
 	v.inv:add_item("main", probe.cobble .. " 3")
 	core.forceload_free_block(home, true)
@@ -328,8 +356,11 @@ scene("unloaded", function()
 	local back = probe.wait(15, function() return townsfolk.get_pos(v) end)
 	probe.wait(12) -- time for a second body to be put there by mistake
 	return {
-		gone = gone, back = back ~= nil, bodies = #core.get_objects_inside_radius(home, 5),
-		carried = probe.count(v.inv, probe.cobble), hp = v.object:get_hp(),
+		gone = gone,
+		back = back ~= nil,
+		bodies = #core.get_objects_inside_radius(home, 5),
+		carried = probe.count(v.inv, probe.cobble),
+		hp = v.object:get_hp(),
 	}
 end)
 
@@ -339,7 +370,7 @@ scene("keeper", function(plot)
 	v.inv:add_item("main", probe.cobble .. " 9")
 	v.memory.friend = "sam"
 	townsfolk.set_persona(v, "guard")
-	return {outcome = probe.done(v, "guard", "home"), id = v.id, home = v.home}
+	return { outcome = probe.done(v, "guard", "home"), id = v.id, home = v.home }
 end)
 
 player_scene("follow", function(plot)
@@ -348,11 +379,18 @@ player_scene("follow", function(plot)
 	probe.wait(0.5)
 	local outcome = probe.done(v, "follow", player:get_player_name())
 	player:set_pos(vector.new(plot.x + 10, 0.5, plot.z + 5))
-	local near = probe.wait(20, function()
-		return vector.distance(townsfolk.get_pos(v), player:get_pos()) < 3
-	end)
+	local near = probe.wait(
+		20,
+		function() return vector.distance(townsfolk.get_pos(v), player:get_pos()) < 3 end
+	)
 	local doing = v.doing
-	return {outcome = outcome, near = near, doing = doing, stop = probe.done(v, "stop"), after = v.doing or ""}
+	return {
+		outcome = outcome,
+		near = near,
+		doing = doing,
+		stop = probe.done(v, "stop"),
+		after = v.doing or "",
+	}
 end)
 
 player_scene("give", function(plot)
@@ -362,7 +400,7 @@ player_scene("give", function(plot)
 	probe.wait(0.5)
 	v.inv:add_item("main", probe.cobble .. " 10")
 	local before = probe.count(inventory, probe.cobble)
-	local found = {outcome = probe.done(v, "give", probe.cobble, "4", name)}
+	local found = { outcome = probe.done(v, "give", probe.cobble, "4", name) }
 	found.given = probe.count(inventory, probe.cobble) - before
 	found.kept = probe.count(v.inv, probe.cobble)
 	found.greedy = probe.done(v, "give", probe.cobble, "99", name)
@@ -379,7 +417,7 @@ player_scene("attack_player", function(plot)
 	local v, player = probe.villager(plot, "Angry"), probe.player
 	player:set_pos(vector.new(plot.x + 3, 0.5, plot.z))
 	probe.wait(0.5)
-	return {outcome = probe.done(v, "attack", player:get_player_name()), hp = player:get_hp()}
+	return { outcome = probe.done(v, "attack", player:get_player_name()), hp = player:get_hp() }
 end)
 
 return scenes

@@ -44,7 +44,7 @@ local function build_platform()
 			end
 		end
 	end
-	core.bulk_set_node(nodes, {name = probe.stone})
+	core.bulk_set_node(nodes, { name = probe.stone })
 end
 
 local function load_world(done)
@@ -59,14 +59,14 @@ end
 
 local outcomes = {} -- villager's name .. tag -> the last outcome
 
-townsfolk.register_on_outcome(function(v, _, tag, verdict, reason)
-	outcomes[v.name .. ": " .. tag] = {verdict = verdict, reason = reason or ""}
-end)
+townsfolk.register_on_outcome(
+	function(v, _, tag, verdict, reason)
+		outcomes[v.name .. ": " .. tag] = { verdict = verdict, reason = reason or "" }
+	end
+)
 
 -- What became of an action so far: {verdict =, reason =} or nil.
-function probe.outcome(v, tag)
-	return outcomes[v.name .. ": " .. tag]
-end
+function probe.outcome(v, tag) return outcomes[v.name .. ": " .. tag] end
 
 -- Inside a scene: waits until `condition()` holds or the time is over; what it gave.
 function probe.wait(seconds, condition)
@@ -82,8 +82,8 @@ function probe.wait(seconds, condition)
 end
 
 function probe.tag(name, ...)
-	local words = {name}
-	for _, arg in ipairs({...}) do
+	local words = { name }
+	for _, arg in ipairs({ ... }) do
 		words[#words + 1] = arg:find(" ") and '"' .. arg .. '"' or arg
 	end
 	return table.concat(words, " ")
@@ -91,18 +91,17 @@ end
 
 function probe.act_at(snapshot_time, v, name, ...)
 	outcomes[v.name .. ": " .. probe.tag(name, ...)] = nil
-	local ctx = {turn_id = "t" .. core.get_us_time(), snapshot_time = snapshot_time}
-	townsfolk.perform(v, {name = name, args = {...}}, ctx)
+	local ctx = { turn_id = "t" .. core.get_us_time(), snapshot_time = snapshot_time }
+	townsfolk.perform(v, { name = name, args = { ... } }, ctx)
 end
 
-function probe.act(v, name, ...)
-	probe.act_at(core.get_us_time() / 1e6, v, name, ...)
-end
+function probe.act(v, name, ...) probe.act_at(core.get_us_time() / 1e6, v, name, ...) end
 
 -- Inside a scene: waits for the end of an action that was begun; its outcome.
 function probe.ended(v, ...)
 	local tag = probe.tag(...)
-	return probe.wait(30, function() return probe.outcome(v, tag) end) or {verdict = "none", reason = "no end"}
+	return probe.wait(30, function() return probe.outcome(v, tag) end)
+		or { verdict = "none", reason = "no end" }
 end
 
 -- Inside a scene: performs an action and waits for its end; its outcome.
@@ -118,19 +117,15 @@ function probe.villager(plot, name, x, z)
 	return v
 end
 
-function probe.set(plot, x, y, z, name)
-	core.set_node(vector.new(plot.x + x, y, plot.z + z), {name = name})
-end
+function probe.set(plot, x, y, z, name) core.set_node(vector.new(plot.x + x, y, plot.z + z), { name = name }) end
 
-function probe.at(plot, x, y, z)
-	return core.get_node(vector.new(plot.x + x, y, plot.z + z)).name
-end
+function probe.at(plot, x, y, z) return core.get_node(vector.new(plot.x + x, y, plot.z + z)).name end
 
 -- Walls of `height` around the square of this half-width.
 function probe.room(plot, half, height)
 	for a = -half, half do
 		for y = 1, height do
-			for _, cell in ipairs({{a, -half}, {a, half}, {-half, a}, {half, a}}) do
+			for _, cell in ipairs({ { a, -half }, { a, half }, { -half, a }, { half, a } }) do
 				probe.set(plot, cell[1], y, cell[2], probe.stone)
 			end
 		end
@@ -157,19 +152,25 @@ function probe.lying(plot, name)
 	return count
 end
 
-for name, kind in pairs({zombie = "monster", cow = "animal"}) do
+for name, kind in pairs({ zombie = "monster", cow = "animal" }) do
 	core.register_entity("townsfolk_probe:" .. name, {
 		initial_properties = {
-			hp_max = 4, physical = true, collisionbox = {-0.3, 0, -0.3, 0.3, 1.7, 0.3}, static_save = false,
+			hp_max = 4,
+			physical = true,
+			collisionbox = { -0.3, 0, -0.3, 0.3, 1.7, 0.3 },
+			static_save = false,
 		},
 		type = kind,
-		on_activate = function(self) self.object:set_armor_groups({fleshy = 100}) end,
+		on_activate = function(self) self.object:set_armor_groups({ fleshy = 100 }) end,
 	})
 end
 
 core.register_entity("townsfolk_probe:wall", {
 	initial_properties = {
-		physical = true, collide_with_objects = true, collisionbox = {-2, 0, -0.4, 2, 3, 0.4}, static_save = false,
+		physical = true,
+		collide_with_objects = true,
+		collisionbox = { -2, 0, -0.4, 2, 3, 0.4 },
+		static_save = false,
 	},
 })
 
@@ -186,7 +187,7 @@ local function run_scene(name, scene, plot, done)
 			core.after(TICK, resume)
 			return
 		end
-		results[name] = ok and result or {error = tostring(result)}
+		results[name] = ok and result or { error = tostring(result) }
 		core.log("action", "[probe] ran " .. name)
 		left = left - 1
 		done()
@@ -199,7 +200,10 @@ end
 
 local function plot_of(number)
 	local middle = (PLOTS - 1) / 2
-	return {x = ((number - 1) % PLOTS - middle) * PLOT, z = (math.floor((number - 1) / PLOTS) - middle) * PLOT}
+	return {
+		x = ((number - 1) % PLOTS - middle) * PLOT,
+		z = (math.floor((number - 1) / PLOTS) - middle) * PLOT,
+	}
 end
 
 local function run_players_scenes(scenes, i)

@@ -6,9 +6,15 @@ local function keeper()
 	local pos = v and probe.wait(15, function() return townsfolk.get_pos(v) end)
 	probe.wait(1)
 	return {
-		name = v and v.name, persona = v and v.persona, id = v and v.id, home = v and v.home,
-		memory = v and v.memory, carried = v and probe.count(v.inv, probe.cobble), doing = v and v.doing,
-		distance = pos and vector.distance(pos, v.home), known = #townsfolk.get_known_villagers(),
+		name = v and v.name,
+		persona = v and v.persona,
+		id = v and v.id,
+		home = v and v.home,
+		memory = v and v.memory,
+		carried = v and probe.count(v.inv, probe.cobble),
+		doing = v and v.doing,
+		distance = pos and vector.distance(pos, v.home),
+		known = #townsfolk.get_known_villagers(),
 	}
 end
 
@@ -23,7 +29,7 @@ local function bodies()
 			seen[v.id] = true
 		end
 	end
-	return {twice = twice, active = #townsfolk.get_villagers()}
+	return { twice = twice, active = #townsfolk.get_villagers() }
 end
 
-return {{name = "keeper", run = keeper}, {name = "bodies", run = bodies}}
+return { { name = "keeper", run = keeper }, { name = "bodies", run = bodies } }
