@@ -94,7 +94,7 @@ class AgentSettings(Section):
     """Tokens of one reply, its tag included."""
     context_windows: int = Field(default=32, ge=1, le=256)
     """Ring buffer: this many turns of a villager are remembered word for word."""
-    turn_timeout_ms: int = Field(default=8_000, ge=100, le=120_000)
+    turn_timeout_ms: int = Field(default=10_000, ge=100, le=120_000)
     """A turn that is not done by then is dropped."""
 
 

@@ -13,7 +13,8 @@ from townsfolk.agents.words import call, fill
 from townsfolk.types import EventKind, Memory, Persona
 
 Messages = list[tuple[str, str]]
-SHOWN_PLAYER = "Player"
+SHOWN_PLAYER, SHOWN_NAME = "Player", "Ida"
+"""Who talks with whom in the examples."""
 
 
 class PromptBuilder:
@@ -34,9 +35,9 @@ class PromptBuilder:
             prompt = self._encode(session, persona, window_text)
         return prompt[-self.max_tokens :]
 
-    def opening(self, persona: Persona, name: str) -> list[int]:
-        """Ids of what every prompt of a villager begins with."""
-        return self._template.encode(opening(persona, name))[: self.max_tokens]
+    def opening(self, persona: Persona) -> list[int]:
+        """Ids of what every prompt of a persona begins with."""
+        return self._template.encode(opening(persona))[: self.max_tokens]
 
     def encode_messages(self, messages: Messages) -> list[int]:
         """Ids of `messages` as they are, cut to the last `max_tokens`."""
@@ -52,9 +53,7 @@ class PromptBuilder:
 
     def _encode(self, session: Session, persona: Persona, window_text: str) -> list[int]:
         kept = list(session.windows)[max(session.first_window, len(session.windows) - persona.history) :]
-        return self._template.encode(
-            [*opening(persona, session.name), *_exchanges(kept), ("user", window_text)]
-        )
+        return self._template.encode([*opening(persona), *_exchanges(kept), ("user", window_text)])
 
     def _happened(self, occasion: Occasion) -> str:
         if occasion.kind is EventKind.SPOKEN_TO:
@@ -66,18 +65,23 @@ class PromptBuilder:
         return "What do you do?"
 
 
-def opening(persona: Persona, name: str) -> Messages:
-    """System message and example exchanges: the same for every turn of a villager."""
+def opening(persona: Persona) -> Messages:
+    """System message and example exchanges.
+
+    The same for all villagers of a persona, so that they share its part of the KV cache: names come in
+    with the facts of a turn.
+    """
     traits = ", ".join(persona.traits)
-    system = (
-        f"You are {{name}}, {persona.title}, {traits}. {persona.speech} "
-        "Answer the player in one short sentence."
-    )
-    messages = [("system", system)]
+    messages = [
+        (
+            "system",
+            f"You are {persona.title}, {traits}. {persona.speech} Answer the player in one short sentence.",
+        )
+    ]
     for example in persona.examples:
         asked = _lines(_aside(example.hints), f"{SHOWN_PLAYER}: {example.player}")
         messages += [("user", asked), ("assistant", example.reply)]
-    return [(role, fill(text, name=one_line(name), player=SHOWN_PLAYER)) for role, text in messages]
+    return [(role, fill(text, name=SHOWN_NAME, player=SHOWN_PLAYER)) for role, text in messages]
 
 
 def one_line(text: str) -> str:

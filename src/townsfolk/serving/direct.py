@@ -53,7 +53,7 @@ class DirectTurns:
         """The turn part by part; it is stored when it ends."""
         persona = self._rooms.library.get(request.persona)
         context = defuse(request.context)
-        messages = [*opening(persona, persona.name), ("user", context)]
+        messages = [*opening(persona), ("user", context)]
         offers = _offers(persona, game, context)
         deadline = time.monotonic() + request.max_wait_ms / 1000
         async for chunk in self._stream(persona, messages, context, offers, request.max_len, None, deadline):
@@ -73,7 +73,7 @@ class DirectTurns:
             raise InvalidRequest(
                 "messages must end with one of role 'user': that is what the persona answers"
             )
-        (role, own), *shown = opening(persona, persona.name)
+        (role, own), *shown = opening(persona)
         system = " ".join([own, *(one_line(defuse(text)) for kind, text in messages if kind == "system")])
         told = [(kind, defuse(text)) for kind, text in messages if kind != "system"]
         prompt: Messages = [(role, system), *shown, *told]

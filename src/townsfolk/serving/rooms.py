@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -56,32 +57,23 @@ class Rooms:
         for name, reason in library.faults.items():
             log.warning("persona %s is left out: %s", name, reason)
         policy = Policy(settings.policy, load_rules())
-        behaviour_log = BehaviourLog(settings.store.behaviour_log)
-        store = Store.open(settings.store)
-        engine = Engine.open(settings.engine)
-        shelf = AdapterShelf(engine, library, settings.adapters_dirs, store)
-        shelf.load_all()
-        prompts = _prompts(engine, settings)
+        with ExitStack() as undo:
+            engine = undo.enter_context(Engine.open(settings.engine))
+            prompts = _prompts(engine, settings)
+            behaviour_log = undo.enter_context(closing(BehaviourLog(settings.store.behaviour_log)))
+            store = undo.enter_context(closing(Store.open(settings.store)))
+            shelf = AdapterShelf(engine, library, settings.adapters_dirs, store)
+            shelf.load_all()
+            undo.pop_all()
         tokenizer = engine.tokenizer
         compiler = GrammarCompiler(tokenizer.to_json(), tokenizer.vocab_size, tokenizer.eos_id)
         generator = Generator(engine, compiler, settings.agents)
         turns = TurnRunner(generator, prompts, policy, shelf, settings.agents)
+        for persona in library.personas.values():
+            turns.warm(persona)
         registry = CollectorRegistry()
-        metrics = Metrics(registry, engine, store)
-        return cls(
-            settings,
-            library,
-            engine,
-            store,
-            behaviour_log,
-            policy,
-            shelf,
-            prompts,
-            generator,
-            turns,
-            metrics,
-            registry,
-        )
+        stages = (library, engine, store, behaviour_log, policy, shelf, prompts, generator, turns)
+        return cls(settings, *stages, Metrics(registry, engine, store), registry)
 
     def readiness(self) -> tuple[bool, str]:
         """Whether turns can be served; a database that is away does not stop them."""

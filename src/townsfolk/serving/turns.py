@@ -109,11 +109,11 @@ class TurnRunner:
     shelf: AdapterShelf
     settings: AgentSettings
 
-    def warm(self, session: Session, persona: Persona) -> None:
-        """Prefill what all prompts of a villager begin with: its first answer need not wait for it."""
+    def warm(self, persona: Persona) -> None:
+        """Prefill what all prompts of a persona begin with: no first answer need wait for it."""
         request = GenerationRequest(
-            sequence_id=session.key,
-            prompt=self.prompts.opening(persona, session.name),
+            sequence_id=f"opening/{persona.name}",
+            prompt=self.prompts.opening(persona),
             max_tokens=1,
             adapter=self.shelf.hash_of(persona.name),
             priority=WARM_PRIORITY,

@@ -109,8 +109,6 @@ class Village:
         turns = await asyncio.to_thread(self._rooms.store.recent_turns, *where, windows)
         memories = await asyncio.to_thread(self._rooms.store.memories_of, *where)
         session.restore([Window(turn.context, turn.reply) for turn in turns if turn.reply], memories)
-        session.name = observation.name
-        self._rooms.turns.warm(session, self._persona(observation.persona))
         return state.sessions.setdefault(observation.villager_id, session)
 
     def _begin(
@@ -250,11 +248,14 @@ class Village:
 
     async def load_adapter(self, request: LoadAdapter) -> AdapterVersion:
         """Read, check and put an adapter live. Raises UnknownName, AdapterError."""
-        return await asyncio.to_thread(self._rooms.shelf.load, request.name, Path(request.path))
+        version = await asyncio.to_thread(self._rooms.shelf.load, request.name, Path(request.path))
+        self._rooms.turns.warm(self._rooms.library.get(request.name))
+        return version
 
     async def unload_adapter(self, request: UnloadAdapter) -> None:
         """Serve a persona by the base model. Raises UnknownName."""
         self._rooms.shelf.unload(request.name)
+        self._rooms.turns.warm(self._rooms.library.get(request.name))
 
     async def rate(self, rating: Rating) -> None:
         """Store a thumb; returns when it is durable. Raises UnknownName."""
