@@ -171,6 +171,18 @@ def test_outcomes_reach_the_row_and_the_log(rooms: Rooms) -> None:
     assert "too far" in rooms.settings.store.behaviour_log.read_text()
 
 
+def test_a_turn_can_be_rated_before_it_is_over(rooms: Rooms) -> None:
+    async def scene(village: Village) -> None:
+        seen = observation(said("follow me"))
+        reply = await village.step(StepRequest(game_id=GAME.game_id, observations=(seen,), max_wait_ms=5000))
+        assert reply.pending
+        await village.rate(Rating(turn_id=reply.decisions[0].turn_id, player="Alice", value=-1))
+
+    play(rooms, scene)
+    rooms.store.drain()
+    assert rooms.store.counts()["ratings"] == 1
+
+
 def test_an_adapter_is_swapped_in_and_out(rooms: Rooms, tmp_path: Path) -> None:
     folder = write_random_adapter(tmp_path / "adapters" / "a", rooms.engine.model, rooms.engine.base_hash)
 

@@ -16,7 +16,7 @@ from townsfolk.agents import (
 from townsfolk.errors import InvalidRequest, ModelError
 from townsfolk.interpreter import defuse
 from townsfolk.personas import PersonaLibrary
-from townsfolk.types import Event, EventKind, Observation
+from townsfolk.types import Event, EventKind, Node, Observation
 from world import ACTIONS, ALICE, APPLE, WOLF, event, me, observation, said
 
 EXPLORER = PersonaLibrary.read().get("explorer")
@@ -131,6 +131,15 @@ def test_facts_are_of_what_is_near_and_known() -> None:
     assert facts("have you any bread?", view, EXPLORER, "Wren") == ("You have 4 bread.",)
     assert "Wren" in facts("what is your name?", view, EXPLORER, "Wren")[0]
     assert facts("where is the castle?", view, EXPLORER, "Wren") == ()
+
+
+def test_signs_are_read_when_they_name_what_was_asked_for() -> None:
+    sign = Node(name="default:sign_wall", text="To the castle", distance=4, direction="west")
+    view = session_of(observation(nodes=(sign,))).view
+    assert view
+    assert facts("where is the castle?", view, EXPLORER, "Wren") == (
+        'A sign 4 steps west says "To the castle".',
+    )
 
 
 # --- offers --------------------------------------------------------------------------------------

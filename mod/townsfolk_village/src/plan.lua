@@ -249,7 +249,8 @@ local TREES = {
 
 local SIGNS = {
 	{ x = 5, z = -10, text = "Welcome to Elmbrook!\nSay hello to Brita, Odo,\nWren or Tam.\nHelp: /ai help" },
-	{ x = 2, z = -5, text = "Well: straight on.\nMarket: east.\nGarden: north.\nBuilding site: west." },
+	{ x = 2, z = -6, text = "Market: north east.\nGarden: north.\nBuilding site: north west." },
+	{ x = -2, z = -3, text = "The well of Elmbrook\nClear water for all." },
 	{ x = 5, z = 2, text = "Market\nOdo buys and sells:\napples, bread, torches." },
 	{ x = 2, z = 12, text = "Elmbrook garden\nWheat and cotton.\nTake what you need." },
 }

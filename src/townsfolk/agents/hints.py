@@ -16,6 +16,9 @@ MATCH = 0.75
 SHORT = 5
 """A phrase of one word ("stop") is heard only in what has no more words than this."""
 MAX_FACTS = 2
+LONG = 4
+"""Shorter words of a question ("the", "is") are no topic to look for on signs."""
+MAX_SIGN = 60
 _NEGATIONS = frozenset({"dont", "not", "never", "no"})
 
 
@@ -60,6 +63,7 @@ def facts(text: str, view: View, persona: Persona, name: str) -> tuple[str, ...]
     """What the villager sees or knows that `text` speaks of, most telling first."""
     said = frozenset(words(text))
     found = [*_seen(said, (*view.around.nodes, *view.around.things)), *_carried(said, view)]
+    found += _written(said, view)
     found += [
         fill(known.says, name=name)
         for known in persona.knowledge
@@ -89,6 +93,16 @@ def _seen(said: frozenset[str], near: Sequence[Node | Thing]) -> list[str]:
         f"The {call(it.name, it.title)} is {it.distance:.0f} steps {it.direction}."
         for it in near
         if said & set(words(call(it.name, it.title)))
+    ]
+
+
+def _written(said: frozenset[str], view: View) -> list[str]:
+    """Signs that name what was asked for; what is written is a player's words, so it is quoted."""
+    topics = {word for word in said if len(word) >= LONG}
+    return [
+        f'A sign {node.distance:.0f} steps {node.direction} says "{node.text[:MAX_SIGN]}".'
+        for node in view.around.nodes
+        if topics & set(words(node.text))
     ]
 
 

@@ -18,6 +18,7 @@ class GameState:
         sessions: villager id -> session.
         turns: villager id -> the turn under way.
         next_up: villager id -> the occasion that came meanwhile; only the latest is kept.
+        under_way: turn id -> its task; players may rate what they hear before the turn is over.
     """
 
     def __init__(self, game: Game) -> None:
@@ -27,6 +28,7 @@ class GameState:
         self.sessions: dict[str, Session] = {}
         self.turns: dict[str, asyncio.Task[None]] = {}
         self.next_up: dict[str, tuple[Observation, Occasion]] = {}
+        self.under_way: dict[str, asyncio.Task[None]] = {}
         self._ready: deque[Decision | Refused] = deque(maxlen=MAX_READY)
         self._news = asyncio.Event()
 

@@ -1,7 +1,6 @@
 """One villager's turn: occasion -> prompt -> tokens -> actions -> verdicts -> decisions, and its row."""
 
 import time
-import uuid
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -128,6 +127,7 @@ class TurnRunner:
         persona: Persona,
         view: View,
         occasion: Occasion,
+        turn_id: str,
         on_first_part: Callable[[], None],
     ) -> Turn:
         """Decode one turn; its parts go to the game as they are ready. Gives the turn to be stored.
@@ -135,7 +135,7 @@ class TurnRunner:
         Raises:
             Busy, ModelError, AdapterError: nothing was decided, or not all of it.
         """
-        turn = _Delivery(self.policy, state, session, persona, view, occasion)
+        turn = _Delivery(self.policy, state, session, persona, view, occasion, turn_id)
         asked = state.matcher.asked(occasion.text, view) if occasion.speech else ()
         known = facts(occasion.text, view, persona, session.name) if occasion.speech else ()
         text = self.prompts.window_text(session, view, occasion, known)
@@ -172,10 +172,11 @@ class _Delivery:
         persona: Persona,
         view: View,
         occasion: Occasion,
+        turn_id: str,
     ) -> None:
         self._policy, self._state, self._session = policy, state, session
         self._persona, self._view, self._occasion = persona, view, occasion
-        self.turn_id = uuid.uuid4().hex
+        self.turn_id = turn_id
         self.sent = 0
         self._actions: list[Action] = []
         self._verdicts: list[Verdict] = []

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+import uuid
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
@@ -121,18 +122,19 @@ class Village:
                 Refused(villager_id=villager, code="frozen", reason="it broke a rule: wait some seconds")
             )
         elif villager not in state.turns:
-            turn = self._turn(state, session, observation, occasion)
-            state.turns[villager] = asyncio.create_task(turn)
+            turn_id = uuid.uuid4().hex
+            turn = self._turn(state, session, observation, occasion, turn_id)
+            state.turns[villager] = state.under_way[turn_id] = asyncio.create_task(turn)
         elif occasion.speech or villager not in state.next_up:
             state.next_up[villager] = (observation, occasion)
 
     async def _turn(
-        self, state: GameState, session: Session, observation: Observation, occasion: Occasion
+        self, state: GameState, session: Session, observation: Observation, occasion: Occasion, turn_id: str
     ) -> None:
         """Run one turn and clear up after it; its errors go to the game as a refusal, never further."""
         villager = session.villager_id
         try:
-            await self._run(state, session, observation, occasion)
+            await self._run(state, session, observation, occasion, turn_id)
         except Busy as error:
             refusal = Refused(
                 villager_id=villager, code="busy", reason=str(error), retry_after_ms=error.retry_after_ms
@@ -142,12 +144,12 @@ class Village:
             log.warning("turn of %s failed: %s", session.key, error)
             state.put(Refused(villager_id=villager, code="invalid", reason=str(error)))
         finally:
-            del state.turns[villager]
+            del state.turns[villager], state.under_way[turn_id]
             if waiting := state.next_up.pop(villager, None):
                 self._begin(state, session, *waiting)
 
     async def _run(
-        self, state: GameState, session: Session, observation: Observation, occasion: Occasion
+        self, state: GameState, session: Session, observation: Observation, occasion: Occasion, turn_id: str
     ) -> None:
         view = session.view or session.observe(observation)
         metrics, persona = self._rooms.metrics, self._persona(observation.persona)
@@ -156,7 +158,7 @@ class Village:
         def first_part() -> None:
             metrics.first_part.labels(*labels).observe(time.monotonic() - started)
 
-        turn = await self._rooms.turns.run(state, session, persona, view, occasion, first_part)
+        turn = await self._rooms.turns.run(state, session, persona, view, occasion, turn_id, first_part)
         metrics.latency.labels(*labels).observe(time.monotonic() - started)
         if turn.finish == "late":
             late = Refused(villager_id=session.villager_id, code="late", reason="its deadline passed")
@@ -258,7 +260,10 @@ class Village:
         self._rooms.turns.warm(self._rooms.library.get(request.name))
 
     async def rate(self, rating: Rating) -> None:
-        """Store a thumb; returns when it is durable. Raises UnknownName."""
+        """Store a thumb, once its turn is; returns when it is durable. Raises UnknownName."""
+        under_way = [state.under_way.get(rating.turn_id) for state in self._games.values()]
+        if turns := [task for task in under_way if task]:
+            await asyncio.wait(turns)
         await asyncio.to_thread(self._rooms.store.rate, rating)
         self._rooms.metrics.ratings.labels("up" if rating.value > 0 else "down").inc()
 
