@@ -6,6 +6,7 @@ from townsfolk.agents.offers import offers_for
 from townsfolk.agents.prompt import PromptBuilder
 from townsfolk.agents.session import Session, View, Window
 from townsfolk.agents.template import ChatTemplate
+from townsfolk.agents.words import echoes
 
 __all__ = [
     "ChatTemplate",
@@ -15,6 +16,7 @@ __all__ = [
     "Session",
     "View",
     "Window",
+    "echoes",
     "facts",
     "occasion_in",
     "offers_for",

@@ -49,20 +49,13 @@ class PromptBuilder:
         Names, titles and words of players are untrusted: no line of theirs becomes two, none holds a tag.
         """
         known = [_state(view), _remembered(session.memories.get(occasion.player)), *hints]
-        return _lines(*(one_line(self._defuse(line)) for line in (_aside(known), self._happened(occasion))))
+        return _lines(
+            *(one_line(self._defuse(line)) for line in (_aside(known), _happened(occasion, session.name)))
+        )
 
     def _encode(self, session: Session, persona: Persona, window_text: str) -> list[int]:
         kept = list(session.windows)[max(session.first_window, len(session.windows) - persona.history) :]
         return self._template.encode([*opening(persona), *_exchanges(kept), ("user", window_text)])
-
-    def _happened(self, occasion: Occasion) -> str:
-        if occasion.kind is EventKind.SPOKEN_TO:
-            return f"{occasion.player}: {occasion.text}"
-        if occasion.kind is EventKind.GIFT:
-            return f"{occasion.player} gives you a present."
-        if occasion.kind is EventKind.PUNCHED:
-            return f"{occasion.player or 'Something'} hits you!"
-        return "What do you do?"
 
 
 def opening(persona: Persona) -> Messages:
@@ -79,9 +72,20 @@ def opening(persona: Persona) -> Messages:
         )
     ]
     for example in persona.examples:
-        asked = _lines(_aside(example.hints), f"{SHOWN_PLAYER}: {example.player}")
+        asked = _lines(_aside(example.hints), f"{SHOWN_PLAYER} to {SHOWN_NAME}: {example.player}")
         messages += [("user", asked), ("assistant", example.reply)]
     return [(role, fill(text, name=SHOWN_NAME, player=SHOWN_PLAYER)) for role, text in messages]
+
+
+def _happened(occasion: Occasion, name: str) -> str:
+    """Lines of a play, so that the model knows whom it speaks for without a prompt of its own."""
+    if occasion.kind is EventKind.SPOKEN_TO:
+        return f"{occasion.player} to {name}: {occasion.text}"
+    if occasion.kind is EventKind.GIFT:
+        return f"{occasion.player} gives {name} a present."
+    if occasion.kind is EventKind.PUNCHED:
+        return f"{occasion.player or 'Something'} hits {name}!"
+    return f"What does {name} do?"
 
 
 def one_line(text: str) -> str:

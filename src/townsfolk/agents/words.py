@@ -4,6 +4,7 @@ import re
 
 SLOTS = frozenset({"{item}", "{node}", "{player}"})
 """Placeholders in an action's phrases."""
+ECHO = 0.7
 
 
 def call(name: str, title: str = "") -> str:
@@ -25,6 +26,12 @@ def words(text: str) -> list[str]:
         word[:-1] if len(word) > 3 and word.endswith("s") else word
         for word in re.findall(r"[a-z0-9]+", plain)
     ]
+
+
+def echoes(sentence: str, said: str) -> bool:
+    """Whether `sentence` only gives back what was `said`: small models do so where they know no answer."""
+    spoken, heard = words(sentence), frozenset(words(said))
+    return len(spoken) >= 3 and sum(word in heard for word in spoken) >= ECHO * len(spoken)
 
 
 def phrase_words(phrase: str) -> list[str]:

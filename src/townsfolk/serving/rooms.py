@@ -77,8 +77,10 @@ class Rooms:
 
     def readiness(self) -> tuple[bool, str]:
         """Whether turns can be served; a database that is away does not stop them."""
-        alive = self.engine.alive
-        return alive, "" if alive else "the engine has stopped: restart the service"
+        if not self.engine.alive:
+            return False, "the engine has stopped: restart the service"
+        warming = ", ".join(sorted(self.turns.warming))
+        return not warming, f"prefilling the openings of {warming}: wait some seconds" if warming else ""
 
     def run_aside(self, call: Callable[[T], None], argument: T) -> None:
         """Run a blocking call of the store off the loop; what fails is told in the log."""

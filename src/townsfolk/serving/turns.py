@@ -2,12 +2,21 @@
 
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
-from townsfolk.agents import Occasion, PromptBuilder, Session, View, Window, facts, offers_for
+from townsfolk.agents import (
+    Occasion,
+    PromptBuilder,
+    Session,
+    View,
+    Window,
+    echoes,
+    facts,
+    offers_for,
+)
 from townsfolk.config import AgentSettings
-from townsfolk.engine import Detokenizer, Engine, GenerationRequest, SamplingParams, Timings
+from townsfolk.engine import Detokenizer, Engine, GenerationRequest, SamplingParams, Timings, TokenEvent
 from townsfolk.errors import Busy, ModelError
 from townsfolk.interpreter import GrammarCompiler, Part, StreamParser, reply_grammar
 from townsfolk.policy.check import Policy
@@ -107,6 +116,8 @@ class TurnRunner:
     policy: Policy
     shelf: AdapterShelf
     settings: AgentSettings
+    warming: set[str] = field(default_factory=set)
+    """Personas whose opening is still being prefilled."""
 
     def warm(self, persona: Persona) -> None:
         """Prefill what all prompts of a persona begin with: no first answer need wait for it."""
@@ -117,8 +128,15 @@ class TurnRunner:
             adapter=self.shelf.hash_of(persona.name),
             priority=WARM_PRIORITY,
         )
-        with suppress(Busy):
-            self.generator.engine.submit(request, lambda event: None)
+        try:
+            self.warming.add(persona.name)  # before the engine's thread may call back
+            self.generator.engine.submit(request, partial(self._warmed, persona.name))
+        except Busy:
+            self.warming.discard(persona.name)
+
+    def _warmed(self, name: str, event: TokenEvent) -> None:
+        if event.finished:
+            self.warming.discard(name)
 
     async def run(
         self,
@@ -184,7 +202,7 @@ class _Delivery:
     def deliver(self, part: Part) -> None:
         """Send what policy allows of `part`."""
         allowed = tuple(action for action in part.actions if self._judge(action).allowed)
-        speech = part.speech if part.speech and self._judge_speech(part.speech).allowed else ""
+        speech = part.speech if self._worth_saying(part.speech) else ""
         if allowed or speech:
             self._send(speech, allowed, done=False)
 
@@ -221,6 +239,9 @@ class _Delivery:
             self._persona.name, self._persona.actions, action, spec, self._session.key, time.monotonic()
         )
         return self._note(action, verdict)
+
+    def _worth_saying(self, text: str) -> bool:
+        return bool(text) and not echoes(text, self._occasion.text) and self._judge_speech(text).allowed
 
     def _judge_speech(self, text: str) -> Verdict:
         verdict = self._policy.check_speech(text)
