@@ -28,10 +28,19 @@ def wait_until_said(log: Path, seconds: float = 10) -> str:
 
 
 def is_alive(pid: int) -> bool:
+    """Whether it runs; one that has ended but was not yet collected by its parent does not."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
-    except FileNotFoundError:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def ends(pid: int) -> bool:
+    """Whether it is gone within moments: the kernel takes its time to carry a signal out."""
+    deadline = time.monotonic() + 5
+    while is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not is_alive(pid)
 
 
 def test_block_ends_its_children_and_theirs(tmp_path: Path) -> None:
@@ -41,7 +50,7 @@ def test_block_ends_its_children_and_theirs(tmp_path: Path) -> None:
         grandchild = int(wait_until_said(tmp_path / "log"))
         assert child.alive
     assert not child.alive
-    assert not is_alive(grandchild)
+    assert ends(grandchild)
 
 
 def test_child_that_ended_is_told_with_its_last_words(tmp_path: Path) -> None:
@@ -82,7 +91,7 @@ def test_signals_to_the_parent_leave_no_child(tmp_path: Path, number: signal.Sig
         os.kill(parent.pid, number)
         told, _ = parent.communicate(timeout=30)
     assert told.strip() == "left in order"
-    assert not is_alive(grandchild)
+    assert ends(grandchild)
 
 
 @pytest.mark.parametrize(
@@ -97,3 +106,14 @@ def test_taken_port_is_told_with_the_way_out(kind: socket.SocketKind, protocol: 
         with pytest.raises(LaunchError, match=rf"{protocol} port {port} is taken.*--some-port"):
             require_free(port, kind, "--some-port")
     require_free(free_port(kind), kind, "--some-port")
+
+
+def test_peak_memory_is_read_from_the_kernel(tmp_path: Path) -> None:
+    eat = "import time; held = bytearray(60_000_000); time.sleep(60)"
+    child = Child("eater", [sys.executable, "-c", eat], tmp_path / "log")
+    child.start()
+    with stopped_at_end([child]):
+        deadline = time.monotonic() + 10
+        while child.peak_memory_mb() < 50:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)

@@ -23,7 +23,6 @@ def play(
     selftest: Annotated[
         bool, typer.Option("--selftest", help="A player visits for you: free ports, own world.")
     ] = False,
-    crowd: Annotated[int, typer.Option(help="Selftest: ask so many villagers at once as well.")] = 0,
     json: Annotated[
         Path | None, typer.Option("--json", help="Write the selftest's report to this file.")
     ] = None,
@@ -37,7 +36,7 @@ def play(
     if not selftest:
         host(world, Ports(http_port, grpc_port, port), place, console)
         return
-    report = run_selftest(RUN, place, console, crowd)
+    report = run_selftest(RUN, place, console)
     if json:
         report.write(json)
     raise typer.Exit(0 if report.held else 1)

@@ -56,6 +56,13 @@ class Child:
                 f"{self.name} has ended (exit status {code}); the end of {self._log}:\n{self.tail()}"
             )
 
+    def peak_memory_mb(self) -> int:
+        """The most memory it ever held, in MB (the kernel's high-water mark of its resident set)."""
+        self.require_alive()
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+        return int(status.partition("VmHWM:")[2].split()[0]) // 1024
+
     def tail(self) -> str:
         """The last lines that it wrote."""
         if not self._log.exists():

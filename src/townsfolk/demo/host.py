@@ -58,11 +58,8 @@ def host(world: Path, ports: Ports, place: Place, console: Console) -> None:
         console.print(f"stopped; the world is kept in {world}")
 
 
-def run_selftest(runs: Path, place: Place, console: Console, crowd: int = 0) -> Report:
-    """The selftest on free ports and in a world under `runs` that is thrown away at the end.
-
-    With `crowd`, so many villagers are asked at once as well.
-    """
+def run_selftest(runs: Path, place: Place, console: Console) -> Report:
+    """The selftest on free ports and in a world under `runs` that is thrown away at the end."""
     from townsfolk.demo.selftest import Selftest  # needs a package that visitors do not
 
     runs.mkdir(parents=True, exist_ok=True)
@@ -71,7 +68,7 @@ def run_selftest(runs: Path, place: Place, console: Console, crowd: int = 0) -> 
         village = _prepare(world, Ports.free(), place)
         village.lay_out(**SELFTEST_SETTINGS)
         with stopped_at_end(village.children):
-            report = Selftest(village, console, crowd).run()
+            report = Selftest(village, console).run()
     finally:
         shutil.rmtree(world, ignore_errors=True)
     print_summary(console, report)

@@ -60,6 +60,8 @@ class Report(BaseModel):
     positions: list[Sight] = Field(default_factory=list)
     timings: dict[str, float] = Field(default_factory=dict)
     """Seconds."""
+    memory_mb: int = 0
+    """The most that the service held before it was killed."""
     rows: dict[str, int] = Field(default_factory=dict)
     """Table of the store -> rows found."""
     transcript: list[Line] = Field(default_factory=list)
