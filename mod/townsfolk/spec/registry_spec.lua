@@ -49,6 +49,12 @@ describe("registry", function()
 				{ run = run, args = { { name = "n", kind = "int", min = 3, max = 2 } } }
 			)
 			refuses(
+				"must be whole",
+				"a",
+				{ run = run, args = { { name = "n", kind = "int", max = 1000001 } } }
+			)
+			refuses("must be whole", "a", { run = run, args = { { name = "n", kind = "int", min = 0.5 } } })
+			refuses(
 				"max_length",
 				"a",
 				{ run = run, args = { { name = "t", kind = "text", max_length = 501 } } }
@@ -58,6 +64,11 @@ describe("registry", function()
 				"not one word",
 				"a",
 				{ run = run, args = { { name = "c", kind = "choice", choices = { "a b" } } } }
+			)
+			refuses(
+				"not one word",
+				"a",
+				{ run = run, args = { { name = "c", kind = "choice", choices = { ("a"):rep(65) } } } }
 			)
 		end)
 
@@ -107,18 +118,15 @@ describe("registry", function()
 	describe("reads", function()
 		before_each(
 			function()
-				actions:register(
-					"all",
-					{
-						run = run,
-						args = {
-							{ name = "whom", kind = "player" },
-							{ name = "count", kind = "int", min = 1, max = 9 },
-							{ name = "words", kind = "text", max_length = 5 },
-							{ name = "mood", kind = "choice", choices = { "sad", "glad" } },
-						},
-					}
-				)
+				actions:register("all", {
+					run = run,
+					args = {
+						{ name = "whom", kind = "player" },
+						{ name = "count", kind = "int", min = 1, max = 9 },
+						{ name = "words", kind = "text", max_length = 5 },
+						{ name = "mood", kind = "choice", choices = { "sad", "glad" } },
+					},
+				})
 			end
 		)
 

@@ -13,7 +13,13 @@ describe("tag", function()
 	end)
 
 	it("is read back as it was written", function()
-		for _, args in ipairs({ {}, { "sam" }, { "Good day to you" }, { "" }, { "default:apple", "2", "sam" } }) do
+		for _, args in ipairs({
+			{},
+			{ "sam" },
+			{ "Good day to you" },
+			{ "" },
+			{ "default:apple", "2", "sam" },
+		}) do
 			local name, read = tag.parse(tag.format("act", args))
 			assert.equal("act", name)
 			assert.same(args, read)

@@ -4,7 +4,7 @@ local tf = ...
 local actions = {}
 local changed = {}
 
--- fn() when an action is registered or taken back after the game has loaded.
+-- fn() when an action is registered or taken back.
 function actions.on_change(fn) table.insert(changed, fn) end
 
 local function tell_change()

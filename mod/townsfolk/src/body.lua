@@ -37,12 +37,6 @@ function body.dress(v)
 	end
 end
 
--- The villager whose body `object` is, or nil.
-function body.villager(object)
-	local entity = object and object:get_luaentity()
-	return entity and entity.name == ENTITY and entity.villager or nil
-end
-
 function body.face(v, pos) v.object:set_yaw(tf.geometry.yaw(body.pos(v), pos)) end
 
 function body.on_punch(fn) table.insert(on_punch, fn) end
@@ -62,6 +56,7 @@ function body.take_gift(v, player)
 	player:set_wielded_item(left)
 	local count = offered - left:get_count()
 	if count > 0 then
+		tf.villagers.save(v)
 		for _, fn in ipairs(on_gift) do
 			fn(v, player, name, count)
 		end
@@ -112,8 +107,8 @@ end
 function Villager:on_deactivate()
 	local v = self.villager
 	if v and v.object == self.object then
-		tf.walk.forget(v)
 		tf.execute.suspend(v)
+		tf.walk.forget(v)
 		tf.villagers.deactivated(v)
 		v.object = nil
 	end

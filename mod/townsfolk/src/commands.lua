@@ -99,12 +99,12 @@ function run.list(name)
 	return true, table.concat(lines, "\n")
 end
 
-function run.status()
+-- Where the service listens is the owner's business.
+function run.status(name)
 	local link = tf.link.connected() and "connected to" or "no answer from"
+	local service = may_manage(name) and tf.settings.service_url or "the service"
 	local mode = tf.script.active() and "villagers go by script" or "villagers think"
-	local line = ("%s %s, %s; %s"):format(link, tf.settings.service_url, mode, tf.stats.line())
-	core.log("action", "[townsfolk] " .. line)
-	return true, line
+	return true, ("%s %s, %s; %s"):format(link, service, mode, tf.stats.line())
 end
 
 function run.rate(name, rest)
@@ -145,12 +145,15 @@ function run.remove(_, rest)
 end
 
 function run.persona(_, rest)
-	local villager_name, persona = rest:match("^(%S+)%s+(%l[%l%d_]*)$")
+	local villager_name, persona = rest:match("^(%S+)%s+(%S+)$")
 	if not villager_name then
 		return usage("persona")
 	end
 	return with_villager(villager_name, function(v)
-		tf.villagers.set_persona(v, persona)
+		local changed, reason = tf.villagers.set_persona(v, persona)
+		if not changed then
+			return false, reason
+		end
 		tf.link.reconnect()
 		return true, ("%s is a %s now."):format(v.name, persona)
 	end)
@@ -163,7 +166,8 @@ function run.freeze(_, rest)
 	end
 	return with_villager(villager_name, function(v)
 		tf.villagers.freeze(v, tonumber(seconds))
-		return true, ("%s is frozen for %s seconds."):format(v.name, seconds)
+		local told = tf.villagers.is_frozen(v) and "%s is frozen for %s seconds." or "%s is free."
+		return true, told:format(v.name, seconds)
 	end)
 end
 
@@ -177,7 +181,9 @@ core.register_chatcommand("ai", {
 	description = "Talk to villagers and manage them",
 	func = function(name, param)
 		local subcommand, rest = param:match("^%s*(%a*)%s*(.-)%s*$")
-		if not run[subcommand] then
+		if subcommand == "" then
+			return false, "Talk to villagers and manage them. Try /ai help."
+		elseif not run[subcommand] then
 			return false, ("There is no /ai %s. Try /ai help."):format(subcommand)
 		elseif privileged[subcommand] and not may_manage(name) then
 			return false,

@@ -4,13 +4,12 @@ local tf = ...
 
 local execute = {}
 
-local CLAIM_SECONDS = 30
 local MAX_QUEUE = 4 -- actions of one turn that wait for the one before
 
 local incoming = {} -- submitted since the last step
 local submitted = 0
 local listeners = {}
-local claims = tf.claims.new(CLAIM_SECONDS)
+local claims = tf.claims.new(tf.settings.task_seconds) -- as long as the action that claims may take
 local rates = tf.rate.new(tf.settings.action_burst, tf.settings.actions_per_second)
 local cooldowns = {} -- villager id .. action -> time from which it may run again
 local allowed_by_persona = {}
@@ -26,6 +25,9 @@ local function tell(v, request, verdict, reason)
 	end
 	for _, fn in ipairs(listeners) do
 		fn(v, request.ctx, request.tag, verdict, reason)
+	end
+	if verdict ~= "refused" then
+		tf.villagers.save(v)
 	end
 end
 
@@ -129,7 +131,11 @@ local function check_claims(v, request)
 	local def = tf.registry:get(request.name)
 	for i, arg in ipairs(def.exclusive and def.args or {}) do
 		if arg.kind == "dropped" or arg.kind == "node" then
-			local ok, reason = execute.claim(v, tf.targets.claim_key(request.values[i]))
+			local key = tf.targets.claim_key(request.values[i])
+			local ok, reason = false, "it is gone"
+			if key then
+				ok, reason = execute.claim(v, key)
+			end
 			if not ok then
 				return reason
 			end
@@ -303,8 +309,9 @@ end
 
 -- The body leaves the world; `doing` stays written down for `resume`.
 function execute.suspend(v)
-	v.task, v.queue = nil, nil
-	claims:release(v.id)
+	local doing = v.doing
+	execute.stop(v, "it left the loaded world")
+	v.doing = doing
 end
 
 return execute

@@ -16,6 +16,7 @@ local storage = core.get_mod_storage()
 local breaker = tf.breaker.new(FIRST_DELAY, LONGEST_DELAY)
 local outcomes, ratings = tf.outbox.new(MAX_OUTCOMES), tf.outbox.new(64)
 local greeted = false -- the service knows this game
+local rated = false -- the last request was a rating
 local most = MAX_OBSERVATIONS
 local pending, not_before, asked_at = 0, 0, 0
 local asked_by = {} -- villager id -> the player whose answer is awaited
@@ -48,6 +49,7 @@ local routes = tf.decisions.new({
 		tf.stats.stale = tf.stats.stale + 1
 		for _, action in ipairs(actions) do
 			local tag = tf.tag.format(action.name, action.args)
+			core.log("action", ("[townsfolk] %s: %s refused: stale"):format(decision.villager_id, tag))
 			link.outcome(decision.villager_id, decision.turn_id, tag, "refused", "stale")
 		end
 		no_answer(decision.villager_id)
@@ -168,7 +170,9 @@ local function welcomed(reply)
 		)
 	)
 	for _, entry in ipairs(type(reply.allowed) == "table" and reply.allowed or {}) do
-		tf.execute.allow(entry.persona, entry.actions)
+		if type(entry) == "table" and type(entry.persona) == "string" and type(entry.actions) == "table" then
+			tf.execute.allow(entry.persona, entry.actions)
+		end
 	end
 	for _, persona in ipairs(type(reply.unknown_personas) == "table" and reply.unknown_personas or {}) do
 		core.log(
@@ -306,6 +310,9 @@ local function send_step(due, at)
 		else
 			core.log("error", "[townsfolk] the service did not take a step: " .. value)
 			tf.minds:reset()
+			for id in pairs(sent) do
+				no_answer(id)
+			end
 		end
 	end)
 end
@@ -324,12 +331,18 @@ core.register_globalstep(function()
 		return
 	elseif not greeted then
 		connect()
-	elseif ratings:count() > 0 then
+	elseif ratings:count() > 0 and not rated then
+		rated = true
 		send_rating()
 	else
+		-- A step after each rating: who rates without end must not keep the villagers from thinking.
+		rated = false
 		step_if_due(at)
 	end
 end)
+
+-- What is registered while the game runs can be decided on at once.
+tf.actions.on_change(link.reconnect)
 
 -- What was said during an outage is not answered after it.
 function link.forget_old() tf.minds:expire(ANSWER_OLD, now()) end

@@ -6,6 +6,9 @@ local look = {}
 local MODEL = "character.b3d"
 local ANIMATION_SPEED = 30
 local model = core.global_exists("player_api") and player_api.registered_models[MODEL]
+if model and not (model.textures and model.animations) then
+	model = nil
+end
 
 local COLOURS = { explorer = "#3f7fbf", trader = "#b8862b", guard = "#9c2f2f", builder = "#4f8a3c" }
 

@@ -20,6 +20,4 @@ function rate:take(key, now)
 	return true
 end
 
-function rate:forget(key) self.buckets[key] = nil end
-
 return rate

@@ -5,6 +5,7 @@ local registry = {}
 registry.__index = registry
 
 local MAX_ACTIONS, MAX_ARGS, MAX_PHRASES, MAX_CHOICES, MAX_TEXT = 128, 4, 16, 32, 500
+local MAX_INT, MAX_NAME = 1000000, 64
 local NAME = "^[%w_.:-]+$"
 local IDENTIFIER = "^%l[%l%d_]*$"
 
@@ -68,7 +69,7 @@ local function check_choices(name, arg)
 	need(#arg.choices <= MAX_CHOICES, name, "%s has over %d choices", arg.name, MAX_CHOICES)
 	for _, choice in ipairs(arg.choices) do
 		need(
-			type(choice) == "string" and choice:find(NAME),
+			type(choice) == "string" and #choice <= MAX_NAME and choice:find(NAME),
 			name,
 			"choice %q is not one word",
 			tostring(choice)
@@ -76,9 +77,22 @@ local function check_choices(name, arg)
 	end
 end
 
+local function is_whole(number)
+	return type(number) == "number" and number % 1 == 0 and math.abs(number) <= MAX_INT
+end
+
+local function check_range(name, arg)
+	local min, max = arg.min or 0, arg.max or 99
+	need(is_whole(min) and is_whole(max), name, "%s: min and max must be whole, up to %d", arg.name, MAX_INT)
+	need(min <= max, name, "%s has min over max", arg.name)
+end
+
 local function check_arg(name, i, arg)
 	need(
-		type(arg) == "table" and type(arg.name) == "string" and arg.name:find(IDENTIFIER),
+		type(arg) == "table"
+			and type(arg.name) == "string"
+			and #arg.name <= MAX_NAME
+			and arg.name:find(IDENTIFIER),
 		name,
 		"args[%d] needs a name in lower case",
 		i
@@ -92,7 +106,7 @@ local function check_arg(name, i, arg)
 		table.concat(registry.KINDS, ", ")
 	)
 	if arg.kind == "int" then
-		need((arg.min or 0) <= (arg.max or 99), name, "%s has min over max", arg.name)
+		check_range(name, arg)
 	elseif arg.kind == "text" then
 		local length = arg.max_length or 120
 		need(length >= 1 and length <= MAX_TEXT, name, "%s: max_length must be 1 to %d", arg.name, MAX_TEXT)
@@ -212,7 +226,7 @@ function READ.choice(arg, text)
 end
 
 local function read_name(arg, text)
-	if #text > 64 or not text:find(NAME) then
+	if #text > MAX_NAME or not text:find(NAME) then
 		return nil, ("%s must be one name, not %q"):format(arg.name, text)
 	end
 	return text

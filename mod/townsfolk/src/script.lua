@@ -121,7 +121,6 @@ local function think()
 		change()
 	end
 	for _, v in ipairs(tf.villagers.all()) do
-		v.scripted = scripted
 		if scripted and not tf.villagers.is_frozen(v) then
 			act(v)
 		end
@@ -132,5 +131,10 @@ end
 core.after(THINK_SECONDS, think)
 
 tf.talk.on_reply(function(player) asked[player] = nil end)
+
+core.register_on_leaveplayer(function(player)
+	local name = player:get_player_name()
+	asked[name], told[name] = nil, nil
+end)
 
 return script

@@ -1,4 +1,4 @@
--- ADAPTER: a few figures on how the mod fares, for `/ai status`, the log and tests.
+-- ADAPTER: a few figures on how the mod fares, for `/ai status` and other mods.
 
 local stats = {
 	requests = 0,

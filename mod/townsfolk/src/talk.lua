@@ -74,7 +74,7 @@ function talk.say(v, line, options)
 	for _, name in ipairs(audience(v, options)) do
 		core.chat_send_player(name, ("<%s> %s"):format(v.name, line))
 	end
-	if options.to then
+	if options.to and core.get_player_by_name(options.to) then
 		answered(v, line, options)
 	end
 	if not options.private and tf.body.pos(v) then

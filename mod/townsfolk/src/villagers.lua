@@ -13,7 +13,6 @@ local STORED = {
 	"hp",
 	"memory",
 	"doing",
-	"scripted",
 	"frozen_until",
 	"absent_until",
 }
@@ -50,9 +49,12 @@ local function inventory_strings(v)
 	return strings
 end
 
--- Writes the record down. Called by the engine's own saving (the body's get_staticdata), so that
--- record and map are saved together.
+-- Writes the record down: with the engine's own saving (the body's get_staticdata), and whenever items
+-- may have changed hands, so that after a crash they are not with both or with nobody.
 function villagers.save(v)
+	if records[v.id] ~= v then
+		return -- removed for good, and its last action ends only now
+	end
 	-- A dead body is still there for a moment; what counts then is where the villager comes back.
 	if tf.body.pos(v) and not v.absent_until then
 		v.pos, v.hp = tf.body.pos(v), v.object:get_hp()
@@ -64,14 +66,25 @@ function villagers.save(v)
 	storage:set_string(storage_key(v.id), core.serialize(stored))
 end
 
+local function load_one(key, text)
+	local stored, reason = core.deserialize(text, true)
+	if not stored then
+		core.log(
+			"error",
+			("[townsfolk] %s in the mod's storage can't be read: %s"):format(key, tostring(reason))
+		)
+		return
+	end
+	local inventory = stored.inventory
+	stored.inventory = nil
+	records[stored.id] = stored
+	open_inventory(stored, inventory)
+end
+
 local function load_all()
 	for key, text in pairs(storage:to_table().fields) do
-		local stored = key:find("^villager:") and core.deserialize(text, true)
-		if stored then
-			local inventory = stored.inventory
-			stored.inventory = nil
-			records[stored.id] = stored
-			open_inventory(stored, inventory)
+		if key:find("^villager:") then
+			load_one(key, text)
 		end
 	end
 end
@@ -113,15 +126,20 @@ function villagers.by_name(name)
 	return nil
 end
 
+local function persona_fault(persona)
+	if type(persona) ~= "string" or #persona > 32 or not persona:find("^%l[%l%d_]*$") then
+		return "a persona's name is up to 32 lower-case letters, digits and _"
+	end
+	return nil
+end
+
 local function fault(name, persona)
 	if type(name) ~= "string" or #name > 32 or not name:find("^%a[%w_-]*$") then
 		return "a villager's name is one word of up to 32 letters, digits, _ and -"
 	elseif villagers.by_name(name) then
 		return ("there is a villager called %s already"):format(name)
-	elseif type(persona) ~= "string" or #persona > 32 or not persona:find("^%l[%l%d_]*$") then
-		return "a persona's name is up to 32 lower-case letters, digits and _"
 	end
-	return nil
+	return persona_fault(persona)
 end
 
 local function next_id()
@@ -163,10 +181,16 @@ function villagers.remove(v)
 	core.remove_detached_inventory(inventory_name(v))
 end
 
+-- True; false and the reason where no persona can be called so (the service would refuse all villagers).
 function villagers.set_persona(v, persona)
+	local reason = persona_fault(persona)
+	if reason then
+		return false, reason
+	end
 	v.persona = persona
 	tf.body.dress(v)
 	villagers.save(v)
+	return true
 end
 
 function villagers.set_home(v, pos)

@@ -235,7 +235,7 @@ function walk.step(v, dtime)
 	end
 end
 
--- A body that leaves the world takes its search with it.
+-- A body that leaves the world takes its search with it, also one that a walk's end has begun.
 function walk.forget(v)
 	if v.walk then
 		drop_search(v.walk)

@@ -70,7 +70,9 @@ register("dig", {
 
 local function is_occupied(pos)
 	for _, object in ipairs(core.get_objects_inside_radius(pos, PLACE_CLEARANCE)) do
-		if object:is_player() or object:get_luaentity().name ~= "__builtin:item" then
+		-- The object of an entity that no mod registers any more has no table.
+		local entity = object:get_luaentity()
+		if not entity or entity.name ~= "__builtin:item" then
 			return true
 		end
 	end

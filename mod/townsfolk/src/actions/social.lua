@@ -16,8 +16,7 @@ register("say", {
 		"repeat after me",
 	},
 	run = function(v, args, ctx)
-		tf.talk.say(v, args[1], { to = ctx.player, private = ctx.private, turn_id = ctx.turn_id })
-		return true
+		return tf.talk.say(v, args[1], { to = ctx.player, private = ctx.private, turn_id = ctx.turn_id })
 	end,
 })
 
