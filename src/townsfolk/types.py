@@ -38,7 +38,7 @@ class Message(BaseModel):
 
 
 class ArgKind(StrEnum):
-    """Types of an action's arguments; each but the last four is a choice from the observation."""
+    """Types of an action's arguments; each but the last three is a choice from the observation."""
 
     PLAYER = "player"  # the name of a player near
     CREATURE = "creature"  # of a player, villager or mob near
@@ -57,10 +57,16 @@ class ArgSpec(Message):
 
     name: Name
     kind: ArgKind
-    min: int = 0
-    max: int = Field(default=99, le=1_000_000)
+    min: int = Field(default=0, ge=-1_000_000, le=1_000_000)
+    max: int = Field(default=99, ge=-1_000_000, le=1_000_000)
     max_length: int = Field(default=120, ge=1, le=MAX_TEXT)
     choices: tuple[Name, ...] = Field(default=(), max_length=32)
+
+    @model_validator(mode="after")
+    def _some_number_fits(self) -> "ArgSpec":
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is over max {self.max}: no number could be chosen, swap them")
+        return self
 
 
 class ActionSpec(Message):
@@ -72,7 +78,7 @@ class ActionSpec(Message):
     phrases: tuple[Text, ...] = Field(default=(), max_length=16)
     """What a player says who wants this ("follow me", "come with me"): shows the model when to use it."""
     hostile: bool = False
-    """Hurts a creature: offered only where there is a mob near or after a punch."""
+    """Hurts a creature: offered only where there is a mob near."""
 
 
 class Game(Message):
@@ -277,6 +283,8 @@ class Persona(Message):
     """What it may do without a player asking for it in so many words."""
     on_request: tuple[Name, ...] = Field(default=(), max_length=128)
     """What a player may ask it for."""
+    at_a_loss: Text = Field(default="I have no words for that.", min_length=1)
+    """Said where the model found nothing to say but the player's own words, or nothing that may be said."""
     history: int = Field(default=32, ge=0, le=256)
     """Earlier turns shown in the prompt; a base model that was not tuned soon repeats what it sees there."""
     examples: tuple[Example, ...] = Field(default=(), max_length=12)
@@ -392,6 +400,7 @@ class InferChunk(Message):
 
     turn_id: Id
     text: str = ""
+    """What was said since the last chunk; all of them joined as they are make the reply's text."""
     actions: tuple[str, ...] = ()
     done: bool = False
 
