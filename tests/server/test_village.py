@@ -5,6 +5,7 @@ What the tiny model says is noise; what it may do is held by the grammar, so act
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,9 +13,9 @@ import pytest
 
 from tiny_model import tiny_settings, write_random_adapter
 from townsfolk.config import Settings
-from townsfolk.errors import AdapterError, NotConnected, UnknownName
+from townsfolk.errors import AdapterError, Busy, NotConnected, StoreError, UnknownName
 from townsfolk.gateway.service import ChatMessage
-from townsfolk.serving import Rooms, Village
+from townsfolk.serving import Rooms, Village, games
 from townsfolk.types import (
     Action,
     CheckRequest,
@@ -81,6 +82,15 @@ def test_what_is_asked_for_is_done(rooms: Rooms) -> None:
     assert any(decision.speech for decision in decisions)
 
 
+def test_who_is_spoken_to_is_never_just_silent(rooms: Rooms) -> None:
+    """Here policy refuses every sentence."""
+    strict = Policy(rooms.settings.policy, load_rules().model_copy(update={"max_text": 1}))
+    rooms.turns = replace(rooms.turns, policy=strict)
+    decisions = play(rooms, lambda village: turn(village, observation(said("how are you?"))))
+    explorer = rooms.library.get("explorer")
+    assert [decision.speech for decision in decisions] == [explorer.at_a_loss]
+
+
 def test_a_turn_is_a_row_with_its_verdicts(rooms: Rooms) -> None:
     (decision, *_) = play(rooms, lambda village: turn(village, observation(said("follow me"))))
     rooms.store.drain()
@@ -106,6 +116,64 @@ def test_a_second_word_waits_for_the_first_turn(rooms: Rooms) -> None:
 
     decisions = play(rooms, scene)
     assert [decision.actions[0].name for decision in decisions if decision.actions] == ["wave", "stop"]
+
+
+def test_a_new_greeting_drops_what_was_under_way_and_next_up(rooms: Rooms) -> None:
+    async def scene(village: Village) -> int:
+        for text in ("hello", "stop"):
+            seen = StepRequest(game_id=GAME.game_id, observations=(observation(said(text)),), max_wait_ms=0)
+            await village.step(seen)
+        await village.connect(GAME)
+        await asyncio.sleep(0.1)
+        return (await village.step(StepRequest(game_id=GAME.game_id, max_wait_ms=0))).pending
+
+    assert play(rooms, scene) == 0
+    rooms.store.drain()
+    assert rooms.store.counts()["turns"] == 0
+
+
+def test_what_was_refused_as_busy_is_answered_when_sent_again(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise Busy("the queue is full", retry_after_ms=70)
+
+    async def scene(village: Village) -> list[Decision]:
+        seen = observation(said("follow me"))
+        with monkeypatch.context() as patch:
+            patch.setattr(rooms.engine, "submit", full)
+            request = StepRequest(game_id=GAME.game_id, observations=(seen,))
+            (refused,) = (await village.step(request)).refused
+        assert (refused.code, refused.retry_after_ms) == ("busy", 70)
+        return await turn(village, seen)
+
+    assert play(rooms, scene)[0].actions == (Action(name="follow", args=("Alice",)),)
+
+
+def test_villagers_answer_while_the_database_is_away(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise StoreError("the database is away")
+
+    monkeypatch.setattr(rooms.store, "recent_turns", away)
+    assert play(rooms, lambda village: turn(village, observation(said("follow me"))))[-1].done
+    rooms.store.drain()
+    assert rooms.store.counts()["memories"] == 0  # what is stored and could not be read is not replaced
+
+
+def test_of_too_many_villagers_the_one_unused_longest_makes_way(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(games, "MAX_SESSIONS", 2)
+
+    async def scene(village: Village) -> list[str]:
+        codes = []
+        for villager in ("v1", "v2", "v1", "v3", "v1", "v2"):
+            seen = observation(villager_id=villager, me=None if villager in codes else me())
+            reply = await village.step(StepRequest(game_id=GAME.game_id, observations=(seen,)))
+            codes += [villager, *(refused.code for refused in reply.refused)]
+        return codes
+
+    assert play(rooms, scene) == ["v1", "v2", "v1", "v3", "v1", "v2", "invalid"]
 
 
 def test_a_tick_is_decided_without_speech(rooms: Rooms) -> None:
@@ -223,7 +291,21 @@ def test_a_raw_context_is_answered(rooms: Rooms) -> None:
     reply = play(rooms, lambda village: village.infer(request))
     assert reply.actions == ("wave",)
     rooms.store.drain()
-    assert rooms.store.counts()["turns"] == 1
+    (row,) = rooms.store.recent_turns("", "", 5)
+    assert (row.turn_id, row.actions) == (reply.turn_id, (Action(name="wave"),))
+    assert [verdict.allowed for verdict in row.verdicts] == [True]
+    assert row.prompt_tokens > 100
+
+
+def test_pieces_of_a_reply_join_to_its_text(rooms: Rooms) -> None:
+    async def scene(village: Village) -> str:
+        request = InferRequest(persona="explorer", context="hello", max_len=200)
+        return "".join([chunk.text async for chunk in village.infer_stream(request)])
+
+    text = play(rooms, scene)
+    rooms.store.drain()
+    (row,) = rooms.store.recent_turns("", "", 1)
+    assert text.removesuffix("…") == row.reply.removeprefix("[[ACTION:wave]]").strip()
 
 
 def test_a_chat_is_answered(rooms: Rooms) -> None:
@@ -252,6 +334,14 @@ def test_policy_is_asked_with_the_games_registry(rooms: Rooms) -> None:
     assert play(rooms, scene) == [True, False, False]
 
 
+def test_asking_policy_counts_against_no_rate(rooms: Rooms) -> None:
+    async def scene(village: Village) -> set[bool]:
+        request = CheckRequest(persona="explorer", action=Action(name="stop"))
+        return {(await village.check(request)).allowed for _ in range(30)}
+
+    assert play(rooms, scene) == {True}
+
+
 def test_metrics_count_turns_and_actions(rooms: Rooms) -> None:
     play(rooms, lambda village: turn(village, observation(said("follow me"), me=me())))
     value = rooms.registry.get_sample_value
@@ -260,6 +350,19 @@ def test_metrics_count_turns_and_actions(rooms: Rooms) -> None:
     assert value("townsfolk_turns_total", {"finish": "stop"}) or value(
         "townsfolk_turns_total", {"finish": "length"}
     )
+
+
+def test_no_caller_names_a_metric(rooms: Rooms) -> None:
+    told = Outcome(turn_id="t", villager_id="v1", action="fly", verdict="done")
+
+    async def scene(village: Village) -> None:
+        seen = observation(persona="wizard")
+        await village.step(StepRequest(game_id=GAME.game_id, observations=(seen,)))
+        await village.step(StepRequest(game_id=GAME.game_id, outcomes=(told,)))
+
+    play(rooms, scene)
+    labels = {"persona": "explorer", "action": "unknown", "verdict": "done"}
+    assert rooms.registry.get_sample_value("townsfolk_agent_action_count_total", labels) == 1
 
 
 @pytest.mark.parametrize("text", NASTY)

@@ -71,6 +71,15 @@ def test_events_that_are_sent_again_are_no_news() -> None:
     assert session.news([]) == ()
 
 
+def test_what_found_no_room_is_news_again() -> None:
+    session = session_of(observation())
+    before, refused = said("hello"), said("follow me")
+    session.news([before])
+    session.news([refused])
+    session.unheard([refused])
+    assert session.news([before, refused]) == (refused,)
+
+
 def test_gifts_and_blows_are_remembered() -> None:
     session = session_of(observation())
     session.remember([event(EventKind.GIFT, who="Alice", name="default:apple", count=1)])
@@ -240,6 +249,32 @@ def test_a_prompt_grows_at_its_end_until_it_is_full() -> None:
         before = prompt
         session.add_window(Window(f"turn {n:02}", "Yes."))
     assert kept > 24  # the rest are the turns at which the older half goes
+
+
+def test_however_much_is_said_the_persona_stays() -> None:
+    shown = builder().opening(EXPLORER)[: -len("<|im_start|>assistant\n")]
+    small = builder(len(shown) + 200)
+    flood = small.build(session_of(observation()), EXPLORER, "\U0001f468" * 500 + " the end")
+    assert len(flood) <= small.max_tokens
+    assert flood[: len(shown)] == shown
+    assert b"the end" in bytes(token for token in flood if token < 256)
+
+
+def test_of_a_long_chat_the_newest_stays() -> None:
+    shown = [("system", "s")]
+    chat = [(role, f"{n:04}") for n in range(5000) for role in ("user", "assistant")]
+    ids = builder(400).fit(shown, [*chat, ("user", "now")])
+    text = bytes(token for token in ids if token < 256).decode()
+    assert text.startswith("system\ns")
+    assert "4999" in text
+    assert "now" in text
+    assert "0000" not in text
+
+
+def test_an_opening_that_leaves_no_room_is_refused() -> None:
+    for system in ("s" * 500, "s" * 1_000_000):
+        with pytest.raises(InvalidRequest, match="shorten them"):
+            builder(400).fit([("system", system)], [("user", "hello")])
 
 
 def test_a_broken_template_is_refused() -> None:

@@ -10,11 +10,14 @@ from townsfolk.agents.occasion import Occasion
 from townsfolk.agents.session import Session, View, Window
 from townsfolk.agents.template import ChatTemplate
 from townsfolk.agents.words import call, fill
+from townsfolk.errors import InvalidRequest
 from townsfolk.types import EventKind, Memory, Persona
 
 Messages = list[tuple[str, str]]
 SHOWN_PLAYER, SHOWN_NAME = "Player", "Ida"
 """Who talks with whom in the examples."""
+LONGEST_TOKEN = 16
+"""Text of more characters than this for each token that fits need not be encoded to see that it does not."""
 
 
 class PromptBuilder:
@@ -33,15 +36,36 @@ class PromptBuilder:
         while len(prompt) > self.max_tokens and session.first_window < len(session.windows):
             session.first_window += max(1, (len(session.windows) - session.first_window) // 2)
             prompt = self._encode(session, persona, window_text)
-        return prompt[-self.max_tokens :]
+        return (
+            prompt if len(prompt) <= self.max_tokens else self.fit(opening(persona), [("user", window_text)])
+        )
 
     def opening(self, persona: Persona) -> list[int]:
         """Ids of what every prompt of a persona begins with."""
         return self._template.encode(opening(persona))[: self.max_tokens]
 
-    def encode_messages(self, messages: Messages) -> list[int]:
-        """Ids of `messages` as they are, cut to the last `max_tokens`."""
-        return self._template.encode(messages)[-self.max_tokens :]
+    def fit(self, shown: Messages, told: Messages) -> list[int]:
+        """Ids of `shown`, the persona's opening, and of the end of `told`, at most `max_tokens` of them.
+
+        The oldest messages of `told` go first, then the beginning of the last one: however much is said, the
+        persona stays.
+
+        Raises:
+            InvalidRequest: `shown` alone is too long.
+        """
+        most = self.max_tokens * LONGEST_TOKEN
+        kept = told if _length(shown) <= most else []
+        while kept and _length(kept) > most:
+            kept = _shortened(kept)
+        while kept:
+            prompt = self._template.encode([*shown, *kept])
+            if len(prompt) <= self.max_tokens:
+                return prompt
+            kept = _shortened(kept)
+        raise InvalidRequest(
+            f"the persona and the system messages fill the {self.max_tokens} tokens of a prompt: shorten "
+            "them, or raise engine.max_context"
+        )
 
     def window_text(self, session: Session, view: View, occasion: Occasion, hints: Sequence[str]) -> str:
         """This turn's context window: the state, what is remembered, what happened, the hints.
@@ -75,6 +99,17 @@ def opening(persona: Persona) -> Messages:
         asked = _lines(_aside(example.hints), f"{SHOWN_PLAYER} to {SHOWN_NAME}: {example.player}")
         messages += [("user", asked), ("assistant", example.reply)]
     return [(role, fill(text, name=SHOWN_NAME, player=SHOWN_PLAYER)) for role, text in messages]
+
+
+def _length(messages: Messages) -> int:
+    return sum(len(text) for _, text in messages)
+
+
+def _shortened(messages: Messages) -> Messages:
+    """The newer half; of a single message all but its first quarter, and nothing of an empty one."""
+    if len(messages) > 1:
+        return messages[len(messages) // 2 :]
+    return [(role, text[len(text) // 4 + 1 :]) for role, text in messages if text]
 
 
 def _happened(occasion: Occasion, name: str) -> str:

@@ -37,6 +37,7 @@ class Session:
         windows: the last turns, oldest first; a ring buffer.
         first_window: how many of `windows` the prompt leaves out; moved on by PromptBuilder alone.
         memories: player -> what is remembered of them.
+        restored: whether `windows` and `memories` go on from what was stored.
     """
 
     def __init__(self, game_id: str, villager_id: str, size: int) -> None:
@@ -46,6 +47,7 @@ class Session:
         self.windows: deque[Window] = deque(maxlen=size)
         self.first_window = 0
         self.memories: dict[str, Memory] = {}
+        self.restored = False
         self._last_event_at = -math.inf
 
     @property
@@ -57,6 +59,7 @@ class Session:
         """Take back what an earlier run of the service stored."""
         self.windows.extend(windows)
         self.memories = {memory.player: memory for memory in memories}
+        self.restored = True
 
     def observe(self, observation: Observation) -> View:
         """Merge what changed into the view.
@@ -85,6 +88,11 @@ class Session:
         fresh = tuple(event for event in events if event.at > self._last_event_at)
         self._last_event_at = max((event.at for event in fresh), default=self._last_event_at)
         return fresh
+
+    def unheard(self, events: Iterable[Event]) -> None:
+        """Take `events` for new when they are sent again: there was no room for their turn."""
+        before = (math.nextafter(event.at, -math.inf) for event in events)
+        self._last_event_at = min(self._last_event_at, *before)
 
     def remember(self, events: Iterable[Event]) -> list[Memory]:
         """Keep in mind what players did; gives the memories that changed."""

@@ -38,6 +38,7 @@ class Policy:
         now: float,
         *,
         may_hurt_players: bool = False,
+        counted: bool = True,
     ) -> Verdict:
         """May `villager` do this?
 
@@ -46,6 +47,7 @@ class Policy:
             spec: the action's entry in the game's registry; None: there is none.
             villager: whom rate and freeze are counted for, unique over all games.
             may_hurt_players: the persona's leave to do hostile things to players and villagers.
+            counted: whether it is going to be done, so that it counts against the rate.
         """
         if spec is None or spec.name != action.name:
             return _refuse(
@@ -57,7 +59,7 @@ class Policy:
             or _check_arguments(action, spec)
             or self._check_content(action, spec)
             or (None if may_hurt_players else _check_hostile(action, spec))
-            or self._check_rate(villager, now)
+            or (self._check_rate(villager, now) if counted else None)
             or ALLOWED
         )
 

@@ -1,4 +1,4 @@
-"""Builds stages 2 to 9 from the settings and serves them. With cli/, the only place that joins stages."""
+"""Builds stages 2 to 7 from the settings and serves them. With cli/, the only place that joins stages."""
 
 import asyncio
 import logging

@@ -3,15 +3,20 @@
 import time
 import uuid
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import asdict, dataclass, field
 
 from townsfolk.agents import View, offers_for
 from townsfolk.agents.prompt import Messages, one_line, opening
+from townsfolk.engine import Timings
 from townsfolk.errors import DeadlineExceeded, InvalidRequest
-from townsfolk.interpreter import defuse
+from townsfolk.interpreter import Part, defuse
+from townsfolk.policy.check import Policy
 from townsfolk.serving.games import GameState
 from townsfolk.serving.rooms import Rooms
 from townsfolk.serving.turns import Draft
 from townsfolk.types import (
+    MAX_TEXT,
+    Action,
     ActionSpec,
     InferChunk,
     InferReply,
@@ -19,9 +24,11 @@ from townsfolk.types import (
     Offer,
     Persona,
     Position,
+    Sampling,
     SelfState,
     Surroundings,
     Turn,
+    Verdict,
 )
 
 NOWHERE = View(0, 0.5, SelfState(position=Position(x=0, y=0, z=0), hp=20), Surroundings())
@@ -31,6 +38,37 @@ BODILY = tuple(
     for name in ("move_north", "move_south", "move_east", "move_west", "wave", "wander", "stop")
 )
 """What any body can do anywhere, where no game has told its registry."""
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """A reply that is asked for.
+
+    Attributes:
+        shown: the persona's opening.
+        told: what it answers, oldest first; the last is the user's.
+        specs: the registry that its actions are of.
+    """
+
+    persona: Persona
+    shown: Messages
+    told: Messages
+    specs: Sequence[ActionSpec]
+    offers: Sequence[Offer]
+    max_tokens: int
+    deadline: float
+    temperature: float | None = None
+
+    @property
+    def text(self) -> str:
+        return self.told[-1][1]
+
+    @property
+    def sampling(self) -> Sampling:
+        drawn = self.persona.sampling
+        return (
+            drawn if self.temperature is None else drawn.model_copy(update={"temperature": self.temperature})
+        )
 
 
 class DirectTurns:
@@ -44,7 +82,7 @@ class DirectTurns:
         text, turn_id = "", ""
         actions: tuple[str, ...] = ()
         async for chunk in self.infer_stream(request, game):
-            text, actions, turn_id = f"{text} {chunk.text}".strip(), (*actions, *chunk.actions), chunk.turn_id
+            text, actions, turn_id = text + chunk.text, (*actions, *chunk.actions), chunk.turn_id
         return InferReply(text=text, actions=actions, turn_id=turn_id)
 
     async def infer_stream(
@@ -53,10 +91,12 @@ class DirectTurns:
         """The turn part by part; it is stored when it ends."""
         persona = self._rooms.library.get(request.persona)
         context = defuse(request.context)
-        messages = [*opening(persona), ("user", context)]
-        offers = _offers(persona, game, context)
+        specs = game.game.actions if game else BODILY
         deadline = time.monotonic() + request.max_wait_ms / 1000
-        async for chunk in self._stream(persona, messages, context, offers, request.max_len, None, deadline):
+        offers = _offers(persona, specs, game.matcher.asked(context, NOWHERE) if game else ())
+        told = [("user", context)]
+        ask = _Ask(persona, opening(persona), told, specs, offers, request.max_len, deadline)
+        async for chunk in self._stream(ask):
             yield chunk
 
     async def chat(
@@ -67,81 +107,107 @@ class DirectTurns:
         temperature: float | None,
         deadline: float,
     ) -> AsyncGenerator[InferChunk, None]:
-        """A persona's answer; system messages are added to its own. Raises as `infer`."""
+        """A persona's answer; system messages are added to its own. Raises as `infer`, and InvalidRequest."""
         persona = self._rooms.library.get(name)
         if not messages or messages[-1][0] != "user":
             raise InvalidRequest(
                 "messages must end with one of role 'user': that is what the persona answers"
             )
-        (role, own), *shown = opening(persona)
+        (role, own), *examples = opening(persona)
         system = " ".join([own, *(one_line(defuse(text)) for kind, text in messages if kind == "system")])
         told = [(kind, defuse(text)) for kind, text in messages if kind != "system"]
-        prompt: Messages = [(role, system), *shown, *told]
-        offers = _offers(persona, None, told[-1][1])
-        stream = self._stream(persona, prompt, told[-1][1], offers, max_tokens, temperature, deadline)
-        async for chunk in stream:
+        shown = [(role, system), *examples]
+        offers = _offers(persona, BODILY, ())
+        ask = _Ask(persona, shown, told, BODILY, offers, max_tokens, deadline, temperature)
+        async for chunk in self._stream(ask):
             yield chunk
 
-    async def _stream(
-        self,
-        persona: Persona,
-        messages: Messages,
-        context: str,
-        offers: Sequence[Offer],
-        max_tokens: int,
-        temperature: float | None,
-        deadline: float,
-    ) -> AsyncGenerator[InferChunk, None]:
+    async def _stream(self, ask: _Ask) -> AsyncGenerator[InferChunk, None]:
         turn_id, draft, started = uuid.uuid4().hex, Draft(), time.time()
-        sampling = persona.sampling
-        if temperature is not None:
-            sampling = sampling.model_copy(update={"temperature": min(temperature, 2.0)})
-        adapter = self._rooms.shelf.hash_of(persona.name)
-        prompt = self._rooms.prompts.encode_messages(messages)
+        judged = _Judged(self._rooms.policy, ask)
+        adapter = self._rooms.shelf.hash_of(ask.persona.name)
+        parts = self._rooms.generator.parts(
+            draft,
+            turn_id,
+            self._rooms.prompts.fit(ask.shown, ask.told),
+            adapter,
+            ask.offers,
+            ask.sampling,
+            speech=True,
+            deadline=ask.deadline,
+            max_tokens=ask.max_tokens,
+        )
         try:
-            async for part in self._rooms.generator.parts(
-                draft,
-                turn_id,
-                prompt,
-                adapter,
-                offers,
-                sampling,
-                speech=True,
-                deadline=deadline,
-                max_tokens=max_tokens,
-            ):
-                yield InferChunk(
-                    turn_id=turn_id, text=part.speech, actions=tuple(action.tag() for action in part.actions)
-                )
+            async for part in parts:
+                text, actions = judged.allowed(part)
+                yield InferChunk(turn_id=turn_id, text=text, actions=actions)
         finally:
             self._rooms.engine.drop(turn_id)
         if draft.finish == "late":
             raise DeadlineExceeded(
                 "the reply was not done by its deadline: raise max_wait_ms, or lower max_len"
             )
-        self._rooms.store.record_turn(_record(turn_id, persona, context, draft, adapter or "", started))
+        self._rooms.store.record_turn(_record(turn_id, ask, draft, judged, adapter or "", started))
         yield InferChunk(turn_id=turn_id, done=True)
 
 
-def _offers(persona: Persona, game: GameState | None, text: str) -> tuple[Offer, ...]:
-    """What `text` asks for, if that needs no target, else what the persona may do without one."""
-    specs = game.game.actions if game else BODILY
-    asked = game.matcher.asked(text, NOWHERE) if game else ()
+@dataclass
+class _Judged:
+    """What policy says of a reply's parts. There is no villager, so nothing counts against a rate."""
+
+    policy: Policy
+    ask: _Ask
+    actions: list[Action] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    spoken: bool = False
+
+    def allowed(self, part: Part) -> tuple[str, tuple[str, ...]]:
+        """What may be said of `part`, set off from what was said before, and the insides of its tags."""
+        actions = tuple(action.tag() for action in part.actions if self._may(action))
+        if not part.speech or not self._may_say(part.speech):
+            return "", actions
+        gap, self.spoken = " " if self.spoken else "", True
+        return gap + part.speech, actions
+
+    def _may(self, action: Action) -> bool:
+        persona = self.ask.persona
+        spec = next((spec for spec in self.ask.specs if spec.name == action.name), None)
+        verdict = self.policy.check(
+            persona.name, persona.actions, action, spec, "", time.monotonic(), counted=False
+        )
+        return self._note(action, verdict)
+
+    def _may_say(self, text: str) -> bool:
+        verdict = self.policy.check_speech(text)
+        return verdict.allowed or self._note(Action(name="say", args=(text[:MAX_TEXT],)), verdict)
+
+    def _note(self, action: Action, verdict: Verdict) -> bool:
+        self.actions.append(action)
+        self.verdicts.append(verdict)
+        return verdict.allowed
+
+
+def _offers(persona: Persona, specs: Sequence[ActionSpec], asked: Sequence[str]) -> tuple[Offer, ...]:
+    """What was `asked` for, if that needs no target, else what the persona may do without one."""
     able = offers_for(specs, set(persona.actions) - {"say"}, NOWHERE)
     return tuple(offer for offer in able if offer.name in asked) or able
 
 
-def _record(turn_id: str, persona: Persona, context: str, draft: Draft, adapter: str, started: float) -> Turn:
+def _record(turn_id: str, ask: _Ask, draft: Draft, judged: _Judged, adapter: str, started: float) -> Turn:
+    timings = draft.timings or Timings(0, 0, 0, 0, 0)
     return Turn(
         turn_id=turn_id,
         game_id="",
         villager_id="",
-        persona=persona.name,
+        persona=ask.persona.name,
         adapter_hash=adapter,
         player="",
-        context=context,
+        context=ask.text,
         reply=draft.text,
+        actions=tuple(judged.actions),
+        verdicts=tuple(judged.verdicts),
         started_at=started,
         reply_tokens=draft.tokens,
         finish=draft.finish,
+        **asdict(timings),
     )

@@ -9,13 +9,14 @@ from townsfolk.types import ActionSpec, Decision, Game, Observation, Refused, St
 
 MAX_DECISIONS = 64
 MAX_READY = 1_024
+MAX_SESSIONS = 512
 
 
 class GameState:
     """What the service knows of a game, from its greeting until it greets again.
 
     Attributes:
-        sessions: villager id -> session.
+        sessions: villager id -> session, the one used last at the end.
         turns: villager id -> the turn under way.
         next_up: villager id -> the occasion that came meanwhile; only the latest is kept.
         under_way: turn id -> its task; players may rate what they hear before the turn is over.
@@ -31,6 +32,23 @@ class GameState:
         self.under_way: dict[str, asyncio.Task[None]] = {}
         self._ready: deque[Decision | Refused] = deque(maxlen=MAX_READY)
         self._news = asyncio.Event()
+
+    def session(self, villager_id: str) -> Session | None:
+        """The villager's session, if it has one; it counts as used now."""
+        if session := self.sessions.pop(villager_id, None):
+            self.sessions[villager_id] = session
+        return session
+
+    def admit(self, session: Session) -> Session:
+        """Keep a new session, unless the villager has got one meanwhile.
+
+        No game tells that a villager is gone for good: of too many, the one unused longest makes way. It
+        comes back from the store if its villager does.
+        """
+        idle = (villager for villager in self.sessions if villager not in self.turns)
+        if len(self.sessions) >= MAX_SESSIONS and (unused := next(idle, None)):
+            del self.sessions[unused]
+        return self.sessions.setdefault(session.villager_id, session)
 
     def put(self, item: Decision | Refused) -> None:
         """Queue a decision for the game's next step; wakes a step that waits."""
@@ -51,6 +69,7 @@ class GameState:
         )
 
     def stop(self) -> None:
-        """Drop all turns under way: the game has gone or greets anew."""
+        """Drop all turns, under way and next up: the game has gone or greets anew."""
+        self.next_up.clear()
         for task in self.turns.values():
             task.cancel()

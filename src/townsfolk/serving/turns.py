@@ -16,7 +16,15 @@ from townsfolk.agents import (
     offers_for,
 )
 from townsfolk.config import AgentSettings
-from townsfolk.engine import Detokenizer, Engine, GenerationRequest, SamplingParams, Timings, TokenEvent
+from townsfolk.engine import (
+    Detokenizer,
+    Engine,
+    Finish,
+    GenerationRequest,
+    SamplingParams,
+    Timings,
+    TokenEvent,
+)
 from townsfolk.errors import Busy, ModelError
 from townsfolk.interpreter import GrammarCompiler, Part, StreamParser, reply_grammar
 from townsfolk.policy.check import Policy
@@ -37,7 +45,7 @@ class Draft:
     text: str = ""
     parts: list[Part] = field(default_factory=list)
     tokens: int = 0
-    finish: str = "stop"
+    finish: Finish = "stop"
     timings: Timings | None = None
 
 
@@ -174,8 +182,9 @@ class TurnRunner:
             if not turn.sent:
                 on_first_part()
             turn.deliver(part)
-        turn.close()
-        session.add_window(Window(text, draft.text))
+        turn.close(draft.finish)
+        if draft.text:
+            session.add_window(Window(text, draft.text))
         return turn.record(text, draft, adapter or "", started)
 
 
@@ -196,6 +205,7 @@ class _Delivery:
         self._persona, self._view, self._occasion = persona, view, occasion
         self.turn_id = turn_id
         self.sent = 0
+        self._spoken = False
         self._actions: list[Action] = []
         self._verdicts: list[Verdict] = []
 
@@ -206,9 +216,10 @@ class _Delivery:
         if allowed or speech:
             self._send(speech, allowed, done=False)
 
-    def close(self) -> None:
-        """Tell the game that nothing more comes of this turn."""
-        self._send("", (), done=True)
+    def close(self, finish: Finish) -> None:
+        """Tell the game that nothing more comes of this turn; who was spoken to is never just silent."""
+        silent = self._occasion.speech and not self._spoken and finish in ("stop", "length")
+        self._send(self._persona.at_a_loss if silent else "", (), done=True)
 
     def record(self, context: str, draft: Draft, adapter: str, started: float) -> Turn:
         timings = draft.timings or Timings(0, 0, 0, 0, 0)
@@ -265,6 +276,7 @@ class _Delivery:
             actions=actions,
         )
         self.sent += 1
+        self._spoken |= bool(speech)
         self._state.put(decision)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from townsfolk import __version__
 from townsfolk.agents import Occasion, Session, Window, occasion_in
-from townsfolk.errors import Busy, InvalidRequest, NotConnected, TownsfolkError
+from townsfolk.errors import Busy, InvalidRequest, NotConnected, StoreError, TownsfolkError
 from townsfolk.gateway.service import ChatMessage
 from townsfolk.serving.direct import DirectTurns
 from townsfolk.serving.games import GameState
@@ -42,7 +42,6 @@ from townsfolk.types import (
 log = logging.getLogger(__name__)
 
 MAX_GAMES = 64
-MAX_SESSIONS = 512
 
 
 class Village:
@@ -91,26 +90,28 @@ class Village:
         return await state.take(request.max_wait_ms / 1000)
 
     async def _observe(self, state: GameState, observation: Observation) -> None:
-        session = state.sessions.get(observation.villager_id) or await self._open_session(state, observation)
+        session = state.session(observation.villager_id) or await self._open_session(state, observation)
         session.observe(observation)
         events = session.news(observation.events)
         for memory in session.remember(events):
-            self._rooms.store.remember(memory)
+            if session.restored:  # else it would replace what could not be read
+                self._rooms.store.remember(memory)
         occasion = occasion_in(events)
         if occasion:
             self._begin(state, session, observation, occasion)
 
     async def _open_session(self, state: GameState, observation: Observation) -> Session:
-        """A session with what the store kept of the villager from earlier runs."""
-        if len(state.sessions) >= MAX_SESSIONS:
-            raise InvalidRequest(f"a game may have {MAX_SESSIONS} villagers at most: remove some")
+        """A session with what the store kept of the villager; an empty one while the database is away."""
         windows = self._rooms.settings.agents.context_windows
         session = Session(state.game.game_id, observation.villager_id, windows)
         where = (session.game_id, session.villager_id)
-        turns = await asyncio.to_thread(self._rooms.store.recent_turns, *where, windows)
-        memories = await asyncio.to_thread(self._rooms.store.memories_of, *where)
-        session.restore([Window(turn.context, turn.reply) for turn in turns if turn.reply], memories)
-        return state.sessions.setdefault(observation.villager_id, session)
+        try:
+            turns = await asyncio.to_thread(self._rooms.store.recent_turns, *where, windows)
+            memories = await asyncio.to_thread(self._rooms.store.memories_of, *where)
+            session.restore([Window(turn.context, turn.reply) for turn in turns if turn.reply], memories)
+        except StoreError as error:
+            log.warning("%s goes on without its memories, and stores no new ones: %s", session.key, error)
+        return state.admit(session)
 
     def _begin(
         self, state: GameState, session: Session, observation: Observation, occasion: Occasion
@@ -136,6 +137,7 @@ class Village:
         try:
             await self._run(state, session, observation, occasion, turn_id)
         except Busy as error:
+            session.unheard(observation.events)
             refusal = Refused(
                 villager_id=villager, code="busy", reason=str(error), retry_after_ms=error.retry_after_ms
             )
@@ -195,7 +197,7 @@ class Village:
         self._rooms.store.record_outcomes(state.game.game_id, outcomes)
         for outcome in outcomes:
             session = state.sessions.get(outcome.villager_id)
-            persona = session.persona if session else ""
+            persona = self._persona(session.persona).name if session else ""
             verdict = "game_refused" if outcome.verdict == "refused" else outcome.verdict
             name = outcome.action.partition(" ")[0]
             known = name if name in state.specs else "unknown"
@@ -241,12 +243,12 @@ class Village:
         spec = state.specs.get(request.action.name) if state else None
         villager = f"{request.game_id}/{request.villager_id}"
         return self._rooms.policy.check(
-            persona.name, persona.actions, request.action, spec, villager, time.monotonic()
+            persona.name, persona.actions, request.action, spec, villager, time.monotonic(), counted=False
         )
 
     async def adapters(self) -> AdapterList:
         """Adapters that personas are served with, and why others are not."""
-        return self._rooms.shelf.listing()
+        return await asyncio.to_thread(self._rooms.shelf.listing)
 
     async def load_adapter(self, request: LoadAdapter) -> AdapterVersion:
         """Read, check and put an adapter live. Raises UnknownName, AdapterError."""
@@ -256,7 +258,7 @@ class Village:
 
     async def unload_adapter(self, request: UnloadAdapter) -> None:
         """Serve a persona by the base model. Raises UnknownName."""
-        self._rooms.shelf.unload(request.name)
+        await asyncio.to_thread(self._rooms.shelf.unload, request.name)
         self._rooms.turns.warm(self._rooms.library.get(request.name))
 
     async def rate(self, rating: Rating) -> None:
@@ -282,6 +284,6 @@ class Village:
     async def close(self) -> None:
         """Drop the turns under way."""
         tasks = [task for state in self._games.values() for task in state.turns.values()]
-        for task in tasks:
-            task.cancel()
+        for state in self._games.values():
+            state.stop()
         await asyncio.gather(*tasks, return_exceptions=True)
