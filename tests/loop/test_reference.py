@@ -149,7 +149,8 @@ def test_greedy_tokens_equal_transformers_and_peft(runner: OnnxRunner, reference
     for reference, ours in zip(references, forced(runner, references, range(20)), strict=True):
         best = np.sort(reference.logits, axis=-1)
         clear = best[:, -1] - best[:, -2] > MARGIN
-        np.testing.assert_array_equal(ours.argmax(-1)[clear], np.array(reference.reply)[clear])
+        # not with the reply: it may go on where the best token would have ended it
+        np.testing.assert_array_equal(ours.argmax(-1)[clear], reference.logits.argmax(-1)[clear])
         compared += int(clear.sum())
     print(f"{compared} of {20 * STEPS} positions compared")
     assert compared > 400

@@ -15,6 +15,8 @@ from tiny_model import tiny_settings, write_random_adapter
 from townsfolk.config import Settings
 from townsfolk.errors import AdapterError, Busy, NotConnected, StoreError, UnknownName
 from townsfolk.gateway.service import ChatMessage
+from townsfolk.policy.check import Policy
+from townsfolk.policy.rules import load_rules
 from townsfolk.serving import Rooms, Village, games
 from townsfolk.types import (
     Action,
@@ -309,16 +311,20 @@ def test_pieces_of_a_reply_join_to_its_text(rooms: Rooms) -> None:
 
 
 def test_a_chat_is_answered(rooms: Rooms) -> None:
-    async def scene(village: Village) -> bool:
+    async def answer(village: Village, text: str) -> list[str]:
         messages = [
             ChatMessage(role="system", content="It rains."),
-            ChatMessage(role="user", content="hello"),
+            ChatMessage(role="user", content=text),
         ]
         deadline = asyncio.get_running_loop().time() + 30
         chunks = [chunk async for chunk in village.chat("guard", messages, 16, 0.0, deadline)]
-        return chunks[-1].done
+        assert chunks[-1].done
+        return [action for chunk in chunks for action in chunk.actions]
 
-    assert play(rooms, scene)
+    async def scene(village: Village) -> list[list[str]]:
+        return [await answer(village, text) for text in ("hello", "What a lovely day!")]
+
+    assert play(rooms, scene) == [["wave"], []]
 
 
 def test_policy_is_asked_with_the_games_registry(rooms: Rooms) -> None:

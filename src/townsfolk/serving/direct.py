@@ -93,9 +93,10 @@ class DirectTurns:
         context = defuse(request.context)
         specs = game.game.actions if game else BODILY
         deadline = time.monotonic() + request.max_wait_ms / 1000
-        offers = _offers(persona, specs, game.matcher.asked(context, NOWHERE) if game else ())
-        told = [("user", context)]
-        ask = _Ask(persona, opening(persona), told, specs, offers, request.max_len, deadline)
+        able = offers_for(specs, set(persona.actions) - {"say"}, NOWHERE)
+        asked = game.matcher.asked(context, NOWHERE) if game else ()
+        offers = tuple(offer for offer in able if offer.name in asked) or able
+        ask = _Ask(persona, opening(persona), [("user", context)], specs, offers, request.max_len, deadline)
         async for chunk in self._stream(ask):
             yield chunk
 
@@ -106,8 +107,12 @@ class DirectTurns:
         max_tokens: int,
         temperature: float | None,
         deadline: float,
+        game: GameState | None,
     ) -> AsyncGenerator[InferChunk, None]:
-        """A persona's answer; system messages are added to its own. Raises as `infer`, and InvalidRequest."""
+        """A persona's answer: words, and an action only where it is asked for one.
+
+        System messages are added to the persona's own. Raises as `infer`, and InvalidRequest.
+        """
         persona = self._rooms.library.get(name)
         if not messages or messages[-1][0] != "user":
             raise InvalidRequest(
@@ -117,8 +122,10 @@ class DirectTurns:
         system = " ".join([own, *(one_line(defuse(text)) for kind, text in messages if kind == "system")])
         told = [(kind, defuse(text)) for kind, text in messages if kind != "system"]
         shown = [(role, system), *examples]
-        offers = _offers(persona, BODILY, ())
-        ask = _Ask(persona, shown, told, BODILY, offers, max_tokens, deadline, temperature)
+        specs = game.game.actions if game else BODILY
+        asked = game.matcher.asked(told[-1][1], NOWHERE) if game else ()
+        offers = offers_for(specs, set(asked) & set(persona.on_request), NOWHERE)
+        ask = _Ask(persona, shown, told, specs, offers, max_tokens, deadline, temperature)
         async for chunk in self._stream(ask):
             yield chunk
 
@@ -185,12 +192,6 @@ class _Judged:
         self.actions.append(action)
         self.verdicts.append(verdict)
         return verdict.allowed
-
-
-def _offers(persona: Persona, specs: Sequence[ActionSpec], asked: Sequence[str]) -> tuple[Offer, ...]:
-    """What was `asked` for, if that needs no target, else what the persona may do without one."""
-    able = offers_for(specs, set(persona.actions) - {"say"}, NOWHERE)
-    return tuple(offer for offer in able if offer.name in asked) or able
 
 
 def _record(turn_id: str, ask: _Ask, draft: Draft, judged: _Judged, adapter: str, started: float) -> Turn:

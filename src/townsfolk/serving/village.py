@@ -228,7 +228,7 @@ class Village:
     ) -> AsyncGenerator[InferChunk, None]:
         """A persona's answer to a chat."""
         plain = [(message.role, message.content) for message in messages]
-        return self._direct.chat(persona, plain, max_tokens, temperature, deadline)
+        return self._direct.chat(persona, plain, max_tokens, temperature, deadline, self._newest_actions())
 
     def _newest_actions(self) -> GameState | None:
         """The game that greeted last: its registry is what a raw context is answered with."""
