@@ -117,6 +117,8 @@ def test_protected_nodes_are_neither_dug_nor_placed_on(found: Found) -> None:
     assert "protected" in dig["outcome"]["reason"]
     assert dig["node"].endswith(":tree")
     assert (dig["carried"], place["carried"]) == (0, 3)
+    assert dig["owned"]["verdict"] == "refused"
+    assert "belongs to somebody" in dig["owned"]["reason"]
 
 
 def test_a_node_seen_at_once_is_the_lower_ids(found: Found) -> None:
@@ -195,6 +197,7 @@ def test_gestures(found: Found) -> None:
     assert scene["yaw"] == pytest.approx(-1.5708, abs=0.01)  # east
     assert scene["seconds"] > 2
     assert verdict(scene["waited"]) == ("failed", "stopped")
+    assert verdict(scene["removed"]) == ("failed", "it left the loaded world")
     assert scene["strolled"] > 1
 
 
@@ -249,6 +252,7 @@ def test_a_villager_outlives_its_unloading(found: Found) -> None:
     assert scene["gone"]
     assert scene["back"]
     assert (scene["bodies"], scene["carried"], scene["hp"]) == (1, 3, 20)
+    assert verdict(scene["ended"]) == ("failed", "it left the loaded world")
 
 
 def test_a_villager_outlives_the_restart(starts: tuple[Found, Found]) -> None:

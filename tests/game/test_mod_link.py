@@ -209,6 +209,7 @@ def test_ten_villagers_asked_at_once_all_answer(village: Village) -> None:
 def test_commands_tell_what_to_do(village: Village) -> None:
     for line, told in (
         ("/ai", "Try /ai help"),
+        ("/ai status", "the service, villagers think"),
         ("/ai dance", "Try /ai help"),
         ("/ai rate sideways", "Usage: /ai rate"),
         ("/ai remove mira", "need the privilege townsfolk"),
@@ -216,6 +217,11 @@ def test_commands_tell_what_to_do(village: Village) -> None:
     ):
         village.ann.say(line)
         village.ann.wait_for_chat(told, SOON)
+    village.sam.say("/ai persona ivo Bad-Name")
+    village.sam.wait_for_chat("a persona's name is", SOON)
+    for seconds, told in ((60, "Ivo is frozen for 60 seconds"), (0, "Ivo is free")):
+        village.sam.say(f"/ai freeze ivo {seconds}")
+        village.sam.wait_for_chat(told, SOON)
     village.sam.say("/ai persona ivo guard")
     village.sam.wait_for_chat("Ivo is a guard now", SOON)
     village.sam.say("/ai remove Ivo")

@@ -12,6 +12,8 @@ local function dig_fault(v, target)
 	local def = core.registered_nodes[target.name]
 	if protected(v, target.pos) then
 		return target.name .. " is protected"
+	elseif core.get_meta(target.pos):get_string("owner") ~= "" then
+		return target.name .. " belongs to somebody"
 	elseif not def or def.diggable == false or not tf.hands.best_tool(v, def.groups) then
 		return ("%s has nothing to dig %s with"):format(v.name, target.name)
 	end

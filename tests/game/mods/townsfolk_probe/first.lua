@@ -134,7 +134,14 @@ scene("dig_protected", function(plot)
 	probe.set(plot, 3, 1, 0, probe.tree)
 	probe.protected[core.pos_to_string(vector.new(plot.x + 3, 1, plot.z))] = true
 	local outcome = probe.done(v, "dig", probe.tree)
-	return { outcome = outcome, carried = probe.count(v.inv, probe.tree), node = probe.at(plot, 3, 1, 0) }
+	probe.set(plot, -3, 1, 0, probe.mark)
+	core.get_meta(vector.new(plot.x - 3, 1, plot.z)):set_string("owner", "ann")
+	return {
+		outcome = outcome,
+		carried = probe.count(v.inv, probe.tree),
+		node = probe.at(plot, 3, 1, 0),
+		owned = probe.done(v, "dig", probe.mark),
+	}
 end)
 
 -- Both saw it at the same time: the lower id gets it, whoever asked first.
@@ -253,7 +260,10 @@ scene("gestures", function(plot)
 	found.stop, found.waited = probe.done(a, "stop"), probe.outcome(a, "wait 30")
 	found.wander = probe.done(a, "wander")
 	found.strolled = vector.distance(townsfolk.get_pos(a), a.home)
+	probe.act(b, "wait", "30")
+	probe.wait(0.5)
 	townsfolk.remove(b)
+	found.removed = probe.outcome(b, "wait 30")
 	return found
 end)
 
@@ -350,6 +360,8 @@ scene("unloaded", function()
 	core.set_node(vector.new(408, 0, 8), { name = probe.stone })
 	local v = assert(townsfolk.spawn("Hermit", "trader", home))
 	v.inv:add_item("main", probe.cobble .. " 3")
+	probe.wait(0.5)
+	probe.act(v, "wait", "60")
 	core.forceload_free_block(home, true)
 	local gone = probe.wait(15, function() return townsfolk.get_pos(v) == nil end)
 	core.forceload_block(home, true)
@@ -357,6 +369,7 @@ scene("unloaded", function()
 	probe.wait(12) -- time for a second body to be put there by mistake
 	return {
 		gone = gone,
+		ended = probe.outcome(v, "wait 60"),
 		back = back ~= nil,
 		bodies = #core.get_objects_inside_radius(home, 5),
 		carried = probe.count(v.inv, probe.cobble),
