@@ -5,19 +5,22 @@ the defaults here. Nothing else in the package reads the environment.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from townsfolk.errors import ConfigError
 
+HomePath = Annotated[Path, AfterValidator(Path.expanduser)]
+"""A path in which `~` is the user's home."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -67,7 +70,9 @@ class GrpcSettings(Section):
 class EngineSettings(Section):
     """The base model and how it is run."""
 
-    model: Path = Field(default_factory=lambda: default_home() / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf")
+    model: HomePath = Field(
+        default_factory=lambda: default_home() / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    )
     """A GGUF file of the llama family."""
     runner: Literal["auto", "onnx"] = "auto"
     """What multiplies the matrices; auto takes the fastest there is."""
@@ -103,11 +108,11 @@ class StoreSettings(Section):
 
     url: str = Field(default_factory=lambda: f"sqlite:///{default_home() / 'townsfolk.db'}")
     """An SQLAlchemy URL: `sqlite:///…` or `postgresql+psycopg://…` (extra `postgres`)."""
-    spool_dir: Path = Field(default_factory=lambda: default_home() / "spool")
+    spool_dir: HomePath = Field(default_factory=lambda: default_home() / "spool")
     """Rows on their way to the database; survives a crash."""
     spool_max_bytes: int = Field(default=512_000_000, ge=1_000_000)
     """Room for rows that the database has not taken yet; when it is full, writes are refused."""
-    behaviour_log: Path = Field(default_factory=lambda: default_home() / "behaviour.jsonl")
+    behaviour_log: HomePath = Field(default_factory=lambda: default_home() / "behaviour.jsonl")
     """One JSON line for every proposed and executed action; rotated."""
 
 
@@ -137,9 +142,9 @@ class Settings(BaseSettings):
     agents: AgentSettings = AgentSettings()
     store: StoreSettings = Field(default_factory=StoreSettings)
     policy: PolicySettings = PolicySettings()
-    personas_dirs: tuple[Path, ...] = ()
+    personas_dirs: tuple[HomePath, ...] = ()
     """Folders of personas beside those shipped; a later one replaces a name of an earlier one."""
-    adapters_dirs: tuple[Path, ...] = ()
+    adapters_dirs: tuple[HomePath, ...] = ()
     """Folders that `Adapters.Load` may read from, beside the personas' own."""
     default_persona: str = "explorer"
     """Answers for villagers whose persona is not known."""
@@ -182,6 +187,10 @@ def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
 
     try:
         return Layered(**overrides)
+    except SettingsError as error:
+        raise ConfigError(
+            f"{error}: in a variable a list is written as JSON: TOWNSFOLK_PERSONAS_DIRS='[\"/folder\"]'"
+        ) from error
     except ValidationError as error:
         faults = "\n".join(
             f"  {'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']} (got {fault['input']!r:.80})"

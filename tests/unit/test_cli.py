@@ -38,6 +38,13 @@ def test_wrong_setting_is_told_without_a_traceback(tmp_path: Path) -> None:
     assert done.stderr.startswith("error: 1 wrong setting(s):\n  http.port")
 
 
+def test_serve_tells_no_address_that_it_does_not_serve(tmp_path: Path) -> None:
+    done = townsfolk("serve", home=tmp_path)
+    assert done.returncode == 1
+    assert "no such file" in done.stderr
+    assert done.stdout == ""
+
+
 def test_play_without_a_model_is_one_line_and_makes_nothing(tmp_path: Path) -> None:
     world = tmp_path / "world"
     done = townsfolk("play", "--world", str(world), "--port", "0", home=tmp_path)

@@ -31,6 +31,19 @@ def test_every_fault_is_listed(tmp_path: Path) -> None:
     assert all(part in str(caught.value) for part in ("http.port", "engine.threads", "typo", "70000"))
 
 
+def test_a_list_that_is_no_json_is_told_how_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOWNSFOLK_PERSONAS_DIRS", "/personas")
+    with pytest.raises(ConfigError, match="as JSON"):
+        load_settings()
+
+
+def test_a_tilde_is_the_home_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = load_settings(write(tmp_path, "engine: {model: ~/a.gguf}\npersonas_dirs: [~/people]\n"))
+    assert settings.engine.model == tmp_path / "a.gguf"
+    assert settings.personas_dirs == (tmp_path / "people",)
+
+
 def test_off_loopback_needs_a_token() -> None:
     with pytest.raises(ConfigError, match="TOWNSFOLK_API_TOKEN"):
         load_settings(http={"host": "0.0.0.0"})

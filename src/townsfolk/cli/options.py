@@ -12,4 +12,4 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", help="A YAML file o
 
 def show(as_json: bool, text: str, value: dict[str, Any]) -> None:
     """Print `text` for people, or `value` for programs."""
-    print(json.dumps(value) if as_json else text)
+    print(json.dumps(value) if as_json else text, flush=True)

@@ -16,8 +16,11 @@ def serve(config: ConfigFile = None, as_json: AsJson = False) -> None:
 
     settings = load_settings(config)
     logging.basicConfig(level=settings.log_level.upper(), format=LOG_FORMAT)
-    http = f"http://{settings.http.host}:{settings.http.port}"
-    grpc = f"{settings.grpc.host}:{settings.grpc.port}" if settings.grpc.enabled else ""
-    show(as_json, f"townsfolk serves {http} {grpc}".rstrip(), {"http": http, "grpc": grpc})
+
+    def tell(ports: serving.Ports) -> None:
+        http = f"http://{settings.http.host}:{ports.http}"
+        grpc = f"{settings.grpc.host}:{ports.grpc}" if ports.grpc else ""
+        show(as_json, f"townsfolk serves {http} {grpc}".rstrip(), {"http": http, "grpc": grpc})
+
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serving.run(settings))
+        asyncio.run(serving.run(settings, tell))
