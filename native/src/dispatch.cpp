@@ -1,5 +1,6 @@
 // Chooses the kernels for the processor that it runs on.
 #include <cstring>
+#include <initializer_list>
 
 #include "kernels.hpp"
 

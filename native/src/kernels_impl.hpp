@@ -14,8 +14,14 @@ using Floats = Simd::Floats;
 constexpr float kLowest = -__builtin_huge_valf();
 
 // A polynomial for e to the power of at most ln 2 / 2, the highest power first.
-constexpr float kExponential[] = {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f,
-                                  1.6666665459e-1f, 5.0000001201e-1f, 1.0f,             1.0f};
+constexpr float kExponential[] = {1.9875691500e-4f,
+                                  1.3981999507e-3f,
+                                  8.3334519073e-3f,
+                                  4.1665795894e-2f,
+                                  1.6666665459e-1f,
+                                  5.0000001201e-1f,
+                                  1.0f,
+                                  1.0f};
 
 // e to the power of each lane, within 2 units in the last place; 0 below -88.
 inline Floats exponential(Floats x) {
@@ -229,8 +235,8 @@ void attend(const AttentionHead& head) {
     }
 }
 
-constexpr Kernels kTable = {Simd::kName, normalize,    quantize,   gate,  rotate, to_half,
-                            multiply,    project_down, project_up, attend};
+constexpr Kernels kTable = {Simd::kName, normalize, quantize,     gate,       rotate,
+                            to_half,     multiply,  project_down, project_up, attend};
 
 }  // namespace
 }  // namespace townsfolk

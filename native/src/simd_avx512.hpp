@@ -60,12 +60,12 @@ struct Simd {
         for (int r = 0; r < R; ++r) out[r] = _mm512_setzero_si512();
         for (int group = 0; group < kBlock / 4; ++group) {
             const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(packed) + group);
-            accumulate<R>(join(_mm256_and_si256(words, nibble),
-                               _mm256_and_si256(_mm256_srli_epi16(words, 4), nibble)),
-                          x, 4 * group, out);
-            accumulate<R>(join(_mm256_and_si256(_mm256_srli_epi16(words, 8), nibble),
-                               _mm256_srli_epi16(words, 12)),
-                          x, 4 * group + 2, out);
+            accumulate<R>(
+                join(_mm256_and_si256(words, nibble), _mm256_and_si256(_mm256_srli_epi16(words, 4), nibble)),
+                x, 4 * group, out);
+            accumulate<R>(
+                join(_mm256_and_si256(_mm256_srli_epi16(words, 8), nibble), _mm256_srli_epi16(words, 12)), x,
+                4 * group + 2, out);
         }
     }
     template <int R>

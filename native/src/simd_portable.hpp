@@ -84,9 +84,8 @@ struct Simd {
         return each([&](int i) { return static_cast<float>(a.lane[i]); });
     }
     static Floats power_of_two(const Ints& a) {
-        return each([&](int i) {
-            return std::bit_cast<float>(static_cast<std::uint32_t>(a.lane[i] + 127) << 23);
-        });
+        return each(
+            [&](int i) { return std::bit_cast<float>(static_cast<std::uint32_t>(a.lane[i] + 127) << 23); });
     }
 
     static float sum(const Floats& a) {
