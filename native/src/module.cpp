@@ -53,6 +53,14 @@ const Kernels& kernels_named(const std::optional<std::string>& name) {
     return *kernels;
 }
 
+std::vector<std::string> usable_kernels() {
+    std::vector<std::string> names;
+    for (const char* name : {"avx512vnni", "avx2", "neon", "portable"}) {
+        if (find_kernels(name)) names.emplace_back(name);
+    }
+    return names;
+}
+
 PackedMatrix pack_int4(const Array<std::uint8_t, 3>& packed, const Floats2& scales,
                        const std::optional<Floats2>& offsets) {
     const int columns = static_cast<int>(packed.shape(0)), width = static_cast<int>(packed.shape(1)) * kBlock;
@@ -173,7 +181,7 @@ NB_MODULE(_native, module) {
     nb::class_<Adapter>(module, "Adapter", "A LoRA adapter, laid out for the kernels.");
     module.def("pack_int4", &pack_int4, nb::arg("packed"), nb::arg("scales"), nb::arg("offsets").none());
     module.def("pack_floats", &pack_floats, nb::arg("values"));
-    module.def("best_kernels", [] { return std::string(find_kernels()->name); });
+    module.def("kernels", &usable_kernels, "Names of the instruction sets that this processor can use.");
     nb::class_<PythonDecoder>(module, "Decoder", "See native/src/decoder.hpp.")
         .def(nb::init<int, int, int, int, int, int, int, float, const Floats2&, const Floats2&, int, int,
                       const std::optional<std::string>&>(),

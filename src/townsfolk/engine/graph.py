@@ -14,7 +14,6 @@ It refuses to know what is in the banks: `onnx_runner` fills and binds them.
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from townsfolk.engine.adapters import Adapter
-from townsfolk.engine.model import PROJECTIONS, Hyperparameters, Model, rope_tables
+from townsfolk.engine.model import PROJECTIONS, Model, rope_tables
 from townsfolk.engine.quantize import Floats, Int4Weight, Weight
 from townsfolk.engine.runner import RaggedBatch, Row
 from townsfolk.errors import ModelError
 
 try:
-    from townsfolk.engine import _native
+    import townsfolk.engine._native as _native
 except ImportError as error:
-    UNAVAILABLE = f"{error}: build it with a C++20 compiler and `pip install` again"
+    UNAVAILABLE = f"{error}: install again with a C++20 compiler, GCC 11 or Clang 14, at hand"
 else:
     UNAVAILABLE = ""
 """Why this runner can't be used here; empty where it can."""
@@ -55,7 +55,9 @@ class NativeRunner:
             content_hash: self._adapters.get(content_hash) or self._lay_out(adapter)
             for content_hash, adapter in resident.items()
         }
-        self._decoder.set_adapters([adapter and self._adapters[adapter.content_hash] for adapter in adapters])
+        self._decoder.set_adapters(
+            [self._adapters[adapter.content_hash] if adapter else None for adapter in adapters]
+        )
 
     def forward(self, batch: RaggedBatch) -> Floats:
         hidden = self._embed(np.concatenate([row.tokens for row in batch.rows]))
@@ -77,23 +79,14 @@ class NativeRunner:
         return native
 
 
-def _row(row: Row) -> tuple[int, "np.ndarray", int, int, "np.ndarray | None"]:
+def _row(row: Row) -> "_native.Row":
     return len(row.tokens), row.slots, row.adapter, row.wanted, row.allowed
 
 
 def _decoder(
     model: Model, threads: int, kv_slots: int, max_positions: int, kernels: str | None
 ) -> "_native.Decoder":
-    params = model.params
-    cosines, sines = rope_tables(params, model.rope_factors, max_positions)
-    decoder = _native.Decoder(
-        **_sizes(params),
-        cosines=cosines,
-        sines=sines,
-        threads=threads,
-        kv_slots=kv_slots,
-        kernels=kernels,
-    )
+    decoder = _empty_decoder(model, threads, kv_slots, max_positions, kernels)
     for index, layer in enumerate(model.layers):
         linear = [_pack(layer.linear[projection]) for projection in PROJECTIONS]
         decoder.set_layer(index, layer.attn_norm, layer.ffn_norm, linear)
@@ -101,9 +94,26 @@ def _decoder(
     return decoder
 
 
-def _sizes(params: Hyperparameters) -> dict[str, float]:
-    names = ("vocab", "layers", "hidden", "ffn", "heads", "kv_heads", "head_dim")
-    return {name: getattr(params, name) for name in names} | {"epsilon": params.norm_eps}
+def _empty_decoder(
+    model: Model, threads: int, kv_slots: int, max_positions: int, kernels: str | None
+) -> "_native.Decoder":
+    params = model.params
+    cosines, sines = rope_tables(params, model.rope_factors, max_positions)
+    return _native.Decoder(
+        vocab=params.vocab,
+        layers=params.layers,
+        hidden=params.hidden,
+        ffn=params.ffn,
+        heads=params.heads,
+        kv_heads=params.kv_heads,
+        head_dim=params.head_dim,
+        epsilon=params.norm_eps,
+        cosines=cosines,
+        sines=sines,
+        threads=threads,
+        kv_slots=kv_slots,
+        kernels=kernels,
+    )
 
 
 def _pack(weight: Weight) -> "_native.PackedMatrix":

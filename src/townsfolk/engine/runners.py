@@ -2,6 +2,7 @@
 
 import logging
 import os
+from typing import TypedDict
 
 from townsfolk.config import EngineSettings
 from townsfolk.engine.model import Model
@@ -14,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def open_runner(model: Model, settings: EngineSettings) -> Runner:
-    """The runner that `settings.runner` names; with "auto" the native one where it works, else ONNX Runtime's.
+    """The runner that `settings.runner` names; "auto" is the native one where it works, else ONNX Runtime's.
 
     Raises:
         ModelError: the runner named does not work here, or none does.
@@ -43,7 +44,13 @@ def _open_onnx(model: Model, settings: EngineSettings, why: str) -> OnnxRunner:
     return OnnxRunner(model, **_options(model, settings))
 
 
-def _options(model: Model, settings: EngineSettings) -> dict[str, int]:
+class _Options(TypedDict):
+    threads: int
+    kv_slots: int
+    max_positions: int
+
+
+def _options(model: Model, settings: EngineSettings) -> _Options:
     return {
         "threads": settings.threads or default_threads(),
         "kv_slots": settings.kv_tokens,
