@@ -13,10 +13,10 @@ from gguf import GGMLQuantizationType as Type
 
 from tiny_model import write_random_adapter, write_tiny_model
 from townsfolk.config import EngineSettings
-from townsfolk.engine import native_runner, runners
+from townsfolk.engine import runners
 from townsfolk.engine.adapters import Adapter, read_adapter
 from townsfolk.engine.model import Model, open_model
-from townsfolk.engine.native_runner import UNAVAILABLE, NativeRunner
+from townsfolk.engine.native_runner import UNAVAILABLE, NativeRunner, usable_kernels
 from townsfolk.engine.onnx_runner import OnnxRunner, unpack_mask
 from townsfolk.engine.runner import BASE, RaggedBatch, Row
 from townsfolk.errors import ModelError
@@ -24,7 +24,7 @@ from townsfolk.errors import ModelError
 pytestmark = pytest.mark.skipif(bool(UNAVAILABLE), reason=UNAVAILABLE)
 
 Logits = npt.NDArray[np.float32]
-KERNELS = [] if UNAVAILABLE else native_runner._native.kernels()
+KERNELS = usable_kernels()
 LENGTHS, ADAPTERS = (20, 1, 37, 5, 64, 3), (BASE, 0, 1, 2, 0, BASE)
 SPACING = 100
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")

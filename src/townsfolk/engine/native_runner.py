@@ -79,6 +79,11 @@ class NativeRunner:
         return native
 
 
+def usable_kernels() -> list[str]:
+    """Instruction sets that the kernels are built for and this processor has, the fastest first."""
+    return [] if UNAVAILABLE else _native.kernels()
+
+
 def _row(row: Row) -> "_native.Row":
     return len(row.tokens), row.slots, row.adapter, row.wanted, row.allowed
 
