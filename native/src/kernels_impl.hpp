@@ -123,13 +123,18 @@ void multiply_rows(const std::uint8_t* tile, Bits bits, int blocks, const QuantR
     }
 }
 
-void multiply(const std::uint8_t* tile, Bits bits, int blocks, const QuantRow* rows, int count, float* out) {
-    constexpr int most = Simd::kRows;
-    while (count >= most) {
-        multiply_rows<most>(tile, bits, blocks, rows, out);
-        rows += most, out += most * kTile, count -= most;
+// In groups of R rows, what is left in groups of half as many.
+template <int R>
+void multiply_groups(const std::uint8_t* tile, Bits bits, int blocks, const QuantRow* rows, int count,
+                     float* out) {
+    for (; count >= R; count -= R, rows += R, out += R * kTile) {
+        multiply_rows<R>(tile, bits, blocks, rows, out);
     }
-    for (; count > 0; --count, ++rows, out += kTile) multiply_rows<1>(tile, bits, blocks, rows, out);
+    if constexpr (R > 1) multiply_groups<R / 2>(tile, bits, blocks, rows, count, out);
+}
+
+void multiply(const std::uint8_t* tile, Bits bits, int blocks, const QuantRow* rows, int count, float* out) {
+    multiply_groups<Simd::kRows>(tile, bits, blocks, rows, count, out);
 }
 
 template <int R>
