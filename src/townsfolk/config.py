@@ -74,7 +74,7 @@ class EngineSettings(Section):
         default_factory=lambda: default_home() / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
     )
     """A GGUF file of the llama family."""
-    runner: Literal["auto", "onnx"] = "auto"
+    runner: Literal["auto", "native", "onnx"] = "auto"
     """What multiplies the matrices; auto takes the fastest there is."""
     threads: int = Field(default=0, ge=0, le=256)
     """0: one less than the cores, at least one, so that the game keeps a core."""

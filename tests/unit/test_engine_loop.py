@@ -12,6 +12,7 @@ import pytest
 from tiny_model import write_random_adapter, write_tiny_model
 from townsfolk.config import EngineSettings
 from townsfolk.engine import Engine, GenerationRequest, PassReport, SamplingParams, TokenEvent
+from townsfolk.engine.native_runner import UNAVAILABLE
 from townsfolk.engine.runner import Mask
 from townsfolk.errors import AdapterError, Busy, InvalidRequest, ModelError
 
@@ -23,14 +24,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def open_engine(folder: Path, **settings: int) -> Engine:
+def open_engine(folder: Path, **settings: int | str) -> Engine:
     defaults = {"threads": 1, "kv_tokens": 2_048, "max_context": 200, "adapter_slots": 2}
     return Engine.open(EngineSettings(model=folder / "tiny.gguf", **(defaults | settings)))
 
 
-@pytest.fixture(scope="module")
-def engine(folder: Path) -> Iterator[Engine]:
-    with open_engine(folder) as engine:
+@pytest.fixture(scope="module", params=["native", "onnx"])
+def engine(folder: Path, request: pytest.FixtureRequest) -> Iterator[Engine]:
+    if request.param == "native" and UNAVAILABLE:
+        pytest.skip(UNAVAILABLE)
+    with open_engine(folder, runner=request.param) as engine:
         yield engine
 
 

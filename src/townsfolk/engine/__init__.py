@@ -6,6 +6,8 @@ scheduler   who is in the next pass
 kv          which slot of the KV cache holds which token
 sampling    logits -> token            constraint   what a grammar must offer
 runner      the contract with whatever multiplies the matrices
+runners     which runner it is on this machine
+native_runner                          the fast runner, over the C++ of native/
 onnx_runner, graph, banks              the portable runner
 model, quantize, tokenizer, adapters   files -> checked objects
 """

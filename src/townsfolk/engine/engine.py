@@ -1,6 +1,5 @@
 """The door to the engine: thread-safe, in front of the one thread that loops `schedule -> run -> update`."""
 
-import os
 import queue
 import threading
 import time
@@ -16,9 +15,9 @@ from townsfolk.engine.adapters import Adapter, read_adapter
 from townsfolk.engine.core import EngineCore
 from townsfolk.engine.kv import KvCache
 from townsfolk.engine.model import Hyperparameters, open_model
-from townsfolk.engine.onnx_runner import OnnxRunner
 from townsfolk.engine.request import Generation, GenerationRequest, OnToken, TokenEvent
 from townsfolk.engine.runner import Runner
+from townsfolk.engine.runners import open_runner
 from townsfolk.engine.scheduler import Scheduler, Work
 from townsfolk.engine.tokenizer import ModelTokenizer
 from townsfolk.errors import AdapterError, InvalidRequest, ModelError
@@ -127,12 +126,7 @@ class Engine:
         """
         model = open_model(settings.model)
         tokenizer = ModelTokenizer(model.metadata)
-        runner = OnnxRunner(
-            model,
-            threads=settings.threads or default_threads(),
-            kv_slots=settings.kv_tokens,
-            max_positions=min(settings.max_context, model.params.context),
-        )
+        runner = open_runner(model, settings)
         return cls(runner, tokenizer, model.params, model.base_hash, settings, observer)
 
     @property
@@ -316,8 +310,3 @@ class Engine:
     def _info(self, adapter: Adapter) -> AdapterInfo:
         resident = self._core.slots.slot(adapter.content_hash) is not None
         return AdapterInfo(adapter.content_hash, adapter.rank, adapter.size_bytes, self.base_hash, resident)
-
-
-def default_threads() -> int:
-    """One less than the cores this process may use, at least one: the game keeps a core."""
-    return max(1, len(os.sched_getaffinity(0)) - 1)

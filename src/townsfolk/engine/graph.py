@@ -14,12 +14,11 @@ It refuses to know what is in the banks: `onnx_runner` fills and binds them.
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
-from townsfolk.engine.model import Hyperparameters, Layer, Model
+from townsfolk.engine.model import Hyperparameters, Layer, Model, rope_tables
 from townsfolk.engine.quantize import BLOCK, Floats, Int4Weight, Weight
 
 OPSET, CONTRIB_OPSET, IR_VERSION = 21, 1, 10
@@ -91,11 +90,8 @@ class _Builder:
 
     def rope(self, positions: int, factors: Floats | None) -> None:
         """Tables of cosines and sines, [positions, head_dim/2]."""
-        half = self.params.head_dim // 2
-        frequencies = self.params.rope_base ** (-np.arange(half) / half) / (1 if factors is None else factors)
-        angles = np.arange(positions)[:, None] * frequencies
-        self._cos = self.weight(np.cos(angles).astype(np.float32))
-        self._sin = self.weight(np.sin(angles).astype(np.float32))
+        cosines, sines = rope_tables(self.params, factors, positions)
+        self._cos, self._sin = self.weight(cosines), self.weight(sines)
 
     def norm(self, x: str, weight: Floats) -> str:
         name: str = self.node(

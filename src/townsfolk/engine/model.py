@@ -112,6 +112,14 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def rope_tables(params: Hyperparameters, factors: Floats | None, positions: int) -> tuple[Floats, Floats]:
+    """Cosines and sines that turn queries and keys, [positions, head_dim/2] each."""
+    half = params.head_dim // 2
+    frequencies = params.rope_base ** (-np.arange(half) / half) / (1 if factors is None else factors)
+    angles = np.arange(positions)[:, None] * frequencies
+    return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+
+
 def _hyperparameters(path: Path, metadata: dict[str, Any]) -> Hyperparameters:
     architecture = metadata.get("general.architecture")
     if architecture != "llama":

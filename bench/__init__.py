@@ -1,0 +1,1 @@
+"""Measurements against peers, in ratios. `scripts/bench` runs them; nothing in the package imports them."""

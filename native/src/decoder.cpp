@@ -1,0 +1,340 @@
+#include "decoder.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <stdexcept>
+#include <string>
+
+namespace townsfolk {
+namespace {
+
+constexpr int kMaxHeadDim = 256;
+constexpr int kRowsAtOnce = 32;     // of one tile: its sums stay in the first-level cache
+constexpr int kTokensTogether = 4;  // that share the reading of an adapter
+constexpr int kTasksPerThread = 4;
+
+void require(bool holds, const std::string& rule) {
+    if (!holds) throw std::invalid_argument(rule);
+}
+
+int rounded_up(int count, int step) { return (count + step - 1) / step; }
+
+}  // namespace
+
+int Shape::columns(int projection) const {
+    switch (projection) {
+        case kQkv:
+            return (heads + 2 * kv_heads) * head_dim;
+        case kGateUp:
+            return 2 * ffn;
+        default:
+            return hidden;
+    }
+}
+
+int Shape::width(int projection) const {
+    switch (projection) {
+        case kOutput:
+            return heads * head_dim;
+        case kDown:
+            return ffn;
+        default:
+            return hidden;
+    }
+}
+
+void Decoder::Free::operator()(void* memory) const { std::free(memory); }
+
+Decoder::Decoder(const Shape& shape, RotaryTables rotary, const Kernels& kernels, int threads, int kv_slots)
+    : shape_(shape), rotary_(std::move(rotary)), kernels_(kernels), kv_slots_(kv_slots), pool_(threads) {
+    require(shape.head_dim % kTile == 0 && shape.head_dim <= kMaxHeadDim,
+            "head size " + std::to_string(shape.head_dim) + " must be a multiple of 16, at most 256");
+    require(
+        shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0 && shape.heads / shape.kv_heads <= kMaxGroup,
+        std::to_string(shape.heads) + " heads must share " + std::to_string(shape.kv_heads) +
+            " key-value heads evenly, at most 64 each");
+    for (const int width : {shape.hidden, shape.ffn, shape.heads * shape.head_dim}) {
+        require(width % kBlock == 0, "width " + std::to_string(width) + " must be a multiple of 32");
+    }
+    layers_.resize(static_cast<std::size_t>(shape.layers));
+    const std::size_t vectors = std::size_t{2} * shape.layers * shape.kv_heads * kv_slots;
+    cache_.reset(static_cast<Half*>(std::calloc(vectors * shape.head_dim, sizeof(Half))));
+    if (!cache_) throw std::bad_alloc();
+}
+
+void Decoder::forward(const float* hidden, const std::vector<Sequence>& sequences, float* logits) {
+    for (const Sequence& sequence : sequences) check(sequence);
+    lay_out(hidden, sequences);
+    for (int layer = 0; layer < shape_.layers; ++layer) {
+        normalize_and_prepare(layer, kQkv);
+        multiply(layer, kQkv, qkv_.data(), false);
+        turn_and_cache(layer);
+        attend(layer);
+        share_tokens([=, this](int first, int last) { prepare(layer, kOutput, mixed_.data(), first, last); });
+        multiply(layer, kOutput, hidden_.data(), true);
+        normalize_and_prepare(layer, kGateUp);
+        multiply(layer, kGateUp, gate_up_.data(), false);
+        gate_and_prepare(layer);
+        multiply(layer, kDown, hidden_.data(), true);
+    }
+    write_logits(logits);
+}
+
+void Decoder::check(const Sequence& sequence) const {
+    require(sequence.tokens > 0 && sequence.tokens <= sequence.length,
+            "a row must have slots for its tokens");
+    require(sequence.length <= rotary_.positions, "a row has " + std::to_string(sequence.length) +
+                                                      " tokens, at most " +
+                                                      std::to_string(rotary_.positions) + " fit");
+    require(sequence.wanted >= 0 && sequence.wanted <= sequence.tokens,
+            "logits are wanted after more tokens than the row has");
+    for (int i = 0; i < sequence.length; ++i) {
+        require(
+            sequence.slots[i] >= 0 && sequence.slots[i] < kv_slots_,
+            "KV slot " + std::to_string(sequence.slots[i]) + " is not below " + std::to_string(kv_slots_));
+    }
+}
+
+void Decoder::lay_out(const float* hidden, const std::vector<Sequence>& sequences) {
+    tokens_.clear();
+    wanted_.clear();
+    most_rank_ = 0;
+    for (const Sequence& sequence : sequences) {
+        for (int i = 0; i < sequence.tokens; ++i) {
+            if (i >= sequence.tokens - sequence.wanted) {
+                wanted_.push_back({static_cast<int>(tokens_.size()), sequence.allowed});
+            }
+            tokens_.push_back({sequence.length - sequence.tokens + i, &sequence});
+        }
+        if (!sequence.adapter) continue;
+        for (const auto& targets : sequence.adapter->targets) {
+            for (const LowRank& target : targets) {
+                most_rank_ = std::max(most_rank_, static_cast<std::size_t>(target.rank));
+            }
+        }
+    }
+    reserve_room();
+    std::copy_n(hidden, tokens_.size() * shape_.hidden, hidden_.data());
+}
+
+void Decoder::reserve_room() {
+    const std::size_t count = tokens_.size();
+    const std::size_t widest =
+        static_cast<std::size_t>(std::max({shape_.hidden, shape_.ffn, shape_.heads * shape_.head_dim}));
+    hidden_.resize(count * shape_.hidden);
+    normed_.resize(count * shape_.hidden);
+    qkv_.resize(count * shape_.columns(kQkv));
+    mixed_.resize(count * shape_.width(kOutput));
+    gate_up_.resize(count * shape_.columns(kGateUp));
+    gated_.resize(count * shape_.ffn);
+    lanes_.resize(count * kMaxTargets * most_rank_);
+    quants_.resize(count * widest);
+    sums_.resize(count * widest / kBlock);
+    scales_.resize(count);
+    rows_.resize(count);
+    for (std::size_t i = 0; i < count; ++i) {
+        rows_[i] = {&quants_[i * widest], &sums_[i * widest / kBlock], &scales_[i]};
+    }
+}
+
+template <class Task>
+void Decoder::share_tokens(Task&& task) {
+    const int count = static_cast<int>(tokens_.size());
+    const int together = count < kTokensTogether * kTasksPerThread * pool_.threads() ? 1 : kTokensTogether;
+    pool_.run(rounded_up(count, together),
+              [&](int index) { task(index * together, std::min(count, (index + 1) * together)); });
+}
+
+void Decoder::normalize_and_prepare(int layer, Projection projection) {
+    const auto& weight = projection == kQkv ? layers_[layer].attention_norm : layers_[layer].ffn_norm;
+    share_tokens([&](int first, int last) {
+        for (int token = first; token < last; ++token) {
+            const std::size_t at = static_cast<std::size_t>(token) * shape_.hidden;
+            kernels_.normalize(&hidden_[at], weight.data(), shape_.epsilon, shape_.hidden, &normed_[at]);
+        }
+        prepare(layer, projection, normed_.data(), first, last);
+    });
+}
+
+void Decoder::gate_and_prepare(int layer) {
+    share_tokens([=, this](int first, int last) {
+        for (int token = first; token < last; ++token) {
+            const float* gates = &gate_up_[static_cast<std::size_t>(token) * 2 * shape_.ffn];
+            float* out = &gated_[static_cast<std::size_t>(token) * shape_.ffn];
+            kernels_.gate(gates, gates + shape_.ffn, shape_.ffn, out);
+        }
+        prepare(layer, kDown, gated_.data(), first, last);
+    });
+}
+
+void Decoder::prepare(int layer, Projection projection, const float* x, int first, int last) {
+    const int width = shape_.width(projection);
+    for (int token = first; token < last; ++token) {
+        kernels_.quantize(x + static_cast<std::size_t>(token) * width, width, rows_[token]);
+    }
+    // Neighbours with the same adapter read it once.
+    while (first < last) {
+        int end = first + 1;
+        const Adapter* adapter = tokens_[first].sequence->adapter;
+        while (end < last && tokens_[end].sequence->adapter == adapter) ++end;
+        if (adapter) see_through_adapters(layer, projection, x, first, end);
+        first = end;
+    }
+}
+
+void Decoder::see_through_adapters(int layer, Projection projection, const float* x, int first, int last) {
+    const int width = shape_.width(projection);
+    const auto& targets = tokens_[first].sequence->adapter->at(layer, projection);
+    const float* inputs[kTokensTogether];
+    float* outputs[kTokensTogether];
+    for (std::size_t target = 0; target < targets.size(); ++target) {
+        for (int token = first; token < last; ++token) {
+            inputs[token - first] = x + static_cast<std::size_t>(token) * width;
+            outputs[token - first] = &lanes_[lanes_at(token, target)];
+        }
+        const LowRank& own = targets[target];
+        kernels_.project_down(own.down.data(), own.rank, width, own.scaling, inputs, last - first, outputs);
+    }
+}
+
+void Decoder::multiply(int layer, Projection projection, float* out, bool add) {
+    const int tiles = layers_[layer].linear[projection].tiles();
+    const int together = std::max(1, tiles / (kTasksPerThread * pool_.threads()));
+    pool_.run(rounded_up(tiles, together), [&](int index) {
+        const int last = std::min(tiles, (index + 1) * together);
+        for (int tile = index * together; tile < last; ++tile) {
+            multiply_tile(layer, projection, tile, out, add);
+        }
+    });
+}
+
+void Decoder::multiply_tile(int layer, Projection projection, int tile, float* out, bool add) {
+    const PackedMatrix& matrix = layers_[layer].linear[projection];
+    const int count = static_cast<int>(tokens_.size());
+    alignas(64) float sums[kRowsAtOnce * kTile];
+    for (int first = 0; first < count; first += kRowsAtOnce) {
+        const int rows = std::min(kRowsAtOnce, count - first);
+        kernels_.multiply(matrix.tile(tile), matrix.bits, matrix.blocks(), &rows_[first], rows, sums);
+        for (int row = 0; row < rows; ++row) {
+            float* own = sums + row * kTile;
+            add_adapters(layer, projection, tile, first + row, own);
+            float* place = out + static_cast<std::size_t>(first + row) * matrix.columns + tile * kTile;
+            for (int i = 0; i < kTile; ++i) place[i] = add ? place[i] + own[i] : own[i];
+        }
+    }
+}
+
+void Decoder::add_adapters(int layer, Projection projection, int tile, int token, float* sums) const {
+    const Adapter* adapter = tokens_[token].sequence->adapter;
+    if (!adapter) return;
+    const auto& targets = adapter->at(layer, projection);
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+        const LowRank& target = targets[i];
+        const int own = tile - target.first_tile;
+        if (own < 0 || own >= target.tiles) continue;
+        const Half* up = &target.up[static_cast<std::size_t>(own) * target.rank * kTile];
+        kernels_.project_up(up, target.rank, &lanes_[lanes_at(token, i)], sums);
+    }
+}
+
+Half* Decoder::cached(int layer, int kv_head, std::int32_t slot) const {
+    const std::size_t head = static_cast<std::size_t>(layer) * shape_.kv_heads + kv_head;
+    return cache_.get() + (head * kv_slots_ + slot) * 2 * shape_.head_dim;
+}
+
+void Decoder::turn_and_cache(int layer) {
+    const int size = shape_.head_dim, half = size / 2;
+    const float query_scale = 1.0f / std::sqrt(static_cast<float>(size));
+    share_tokens([=, this](int first, int last) {
+        for (int token = first; token < last; ++token) {
+            const auto [position, sequence] = tokens_[token];
+            const float* cosines = &rotary_.cosines[static_cast<std::size_t>(position) * half];
+            const float* sines = &rotary_.sines[static_cast<std::size_t>(position) * half];
+            float* queries = &qkv_[static_cast<std::size_t>(token) * shape_.columns(kQkv)];
+            float* keys = queries + shape_.heads * size;
+            float* values = keys + shape_.kv_heads * size;
+            for (int h = 0; h < shape_.heads; ++h) {
+                kernels_.rotate(queries + h * size, cosines, sines, half, query_scale);
+            }
+            for (int h = 0; h < shape_.kv_heads; ++h) {
+                Half* place = cached(layer, h, sequence->slots[position]);
+                kernels_.rotate(keys + h * size, cosines, sines, half, 1.0f);
+                kernels_.to_half(keys + h * size, size, place);
+                kernels_.to_half(values + h * size, size, place + size);
+            }
+        }
+    });
+}
+
+void Decoder::attend(int layer) {
+    const int size = shape_.head_dim, group = shape_.heads / shape_.kv_heads;
+    const int tasks = static_cast<int>(tokens_.size()) * shape_.kv_heads;
+    pool_.run(tasks, [=, this](int index) {
+        alignas(64) float scratch[2 * kTile * kMaxHeadDim];
+        const int token = index / shape_.kv_heads, head = index % shape_.kv_heads;
+        const std::size_t query = static_cast<std::size_t>(head) * group * size;
+        kernels_.attend({
+            .queries = &qkv_[static_cast<std::size_t>(token) * shape_.columns(kQkv) + query],
+            .group = group,
+            .head_dim = size,
+            .cache = cached(layer, head, 0),
+            .slots = tokens_[token].sequence->slots,
+            .length = tokens_[token].position + 1,
+            .scratch = scratch,
+            .mixed = &mixed_[static_cast<std::size_t>(token) * shape_.width(kOutput) + query],
+        });
+    });
+}
+
+void Decoder::write_logits(float* logits) {
+    const int count = static_cast<int>(wanted_.size());
+    pool_.run(count, [=, this](int index) {
+        const std::size_t from = static_cast<std::size_t>(wanted_[index].token) * shape_.hidden;
+        const std::size_t to = static_cast<std::size_t>(index) * shape_.hidden;
+        kernels_.normalize(&hidden_[from], final_norm_.data(), shape_.epsilon, shape_.hidden, &normed_[to]);
+        kernels_.quantize(&normed_[to], shape_.hidden, rows_[index]);
+    });
+    const int tiles = head_.tiles();
+    const int together = std::max(1, tiles / (kTasksPerThread * kTasksPerThread * pool_.threads()));
+    pool_.run(count ? rounded_up(tiles, together) : 0, [=, this](int index) {
+        const int last = std::min(tiles, (index + 1) * together);
+        for (int tile = index * together; tile < last; ++tile) write_logit_tile(tile, logits);
+    });
+}
+
+void Decoder::write_logit_tile(int tile, float* logits) {
+    constexpr float forbidden = -std::numeric_limits<float>::infinity();
+    const int columns = std::min(kTile, shape_.vocab - tile * kTile);
+    QuantRow rows[kRowsAtOnce] = {};
+    float* places[kRowsAtOnce];
+    std::uint32_t masks[kRowsAtOnce];
+    alignas(64) float sums[kRowsAtOnce * kTile];
+    int count = 0;
+    const auto flush = [&] {
+        kernels_.multiply(head_.tile(tile), head_.bits, head_.blocks(), rows, count, sums);
+        for (int row = 0; row < count; ++row) {
+            for (int i = 0; i < columns; ++i) {
+                places[row][i] = masks[row] >> i & 1 ? sums[row * kTile + i] : forbidden;
+            }
+        }
+        count = 0;
+    };
+    for (std::size_t index = 0; index < wanted_.size(); ++index) {
+        const std::uint32_t* allowed = wanted_[index].allowed;
+        const std::uint32_t mask = allowed ? allowed[tile / 2] >> (tile % 2 * kTile) & 0xffff : 0xffff;
+        float* place = logits + index * shape_.vocab + tile * kTile;
+        if (!mask) {
+            std::fill_n(place, columns, forbidden);
+            continue;
+        }
+        rows[count] = rows_[index], places[count] = place, masks[count] = mask;
+        if (++count == kRowsAtOnce) flush();
+    }
+    flush();
+}
+
+}  // namespace townsfolk

@@ -1,0 +1,136 @@
+// A llama decoder over the packed weights: one pass takes a ragged batch of sequences.
+//
+// A pass is a chain of phases, each shared out among the threads by token, by weight tile or by attention
+// head. What a thread computes depends on no other token of the phase, so neither the batch, nor the order,
+// nor the number of threads changes a single bit of a result. New keys and values go to the cache in 16 bits
+// first and are read from there, so neither does the way in which a prompt is cut into passes.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels.hpp"
+#include "thread_pool.hpp"
+#include "weights.hpp"
+
+namespace townsfolk {
+
+struct Shape {
+    int vocab;
+    int layers;
+    int hidden;
+    int ffn;
+    int heads;
+    int kv_heads;
+    int head_dim;
+    float epsilon;
+
+    int columns(int projection) const;
+    int width(int projection) const;
+};
+
+struct Layer {
+    std::vector<float> attention_norm, ffn_norm;  // [hidden]
+    PackedMatrix linear[kProjections];
+};
+
+// Cosines and sines of the rotary embedding, [positions, head_dim / 2] each.
+struct RotaryTables {
+    int positions;
+    std::vector<float> cosines, sines;
+};
+
+// One sequence's share of a pass; its tokens follow those of the sequence before.
+struct Sequence {
+    int tokens;                    // new ones
+    const std::int32_t* slots;     // [past + tokens] in the KV cache, those of the new tokens last
+    int length;                    // past + tokens
+    const Adapter* adapter;        // null: the base model alone
+    int wanted;                    // logits after this many of its last tokens
+    const std::uint32_t* allowed;  // [vocab / 32, rounded up] a bit per token; null: all
+};
+
+class Decoder {
+  public:
+    // Throws std::invalid_argument for sizes that the kernels cannot handle.
+    Decoder(const Shape& shape, RotaryTables rotary, const Kernels& kernels, int threads, int kv_slots);
+
+    Layer& layer(int index) { return layers_.at(static_cast<std::size_t>(index)); }
+    std::vector<float>& final_norm() { return final_norm_; }
+    PackedMatrix& head() { return head_; }
+    const Shape& shape() const { return shape_; }
+    const Kernels& kernels() const { return kernels_; }
+
+    // Runs one pass. `hidden` [tokens, hidden] is embedded tokens; `logits` [sum of wanted, vocab] is
+    // written, -inf where a token is not allowed. Throws std::invalid_argument for a batch that breaks a
+    // rule, and std::bad_alloc; the cache is then as before.
+    void forward(const float* hidden, const std::vector<Sequence>& sequences, float* logits);
+
+  private:
+    struct Token {
+        int position;
+        const Sequence* sequence;
+    };
+    struct Wanted {
+        int token;
+        const std::uint32_t* allowed;
+    };
+
+    void check(const Sequence& sequence) const;
+    void lay_out(const float* hidden, const std::vector<Sequence>& sequences);
+    void reserve_room();
+
+    // Phases. A projection's input is prepared (made 16 bits, seen through the adapters), then multiplied.
+    void normalize_and_prepare(int layer, Projection projection);
+    void turn_and_cache(int layer);
+    void attend(int layer);
+    void gate_and_prepare(int layer);
+    void multiply(int layer, Projection projection, float* out, bool add);
+    void write_logits(float* logits);
+
+    // Calls `task(first, last)` for stretches of tokens.
+    template <class Task>
+    void share_tokens(Task&& task);
+    void prepare(int layer, Projection projection, const float* x, int first, int last);
+    void see_through_adapters(int layer, Projection projection, const float* x, int first, int last);
+    void multiply_tile(int layer, Projection projection, int tile, float* out, bool add);
+    void add_adapters(int layer, Projection projection, int tile, int token, float* sums) const;
+    void write_logit_tile(int tile, float* logits);
+    Half* cached(int layer, int kv_head, std::int32_t slot) const;
+    std::size_t lanes_at(int token, std::size_t target) const {
+        return (static_cast<std::size_t>(token) * kMaxTargets + target) * most_rank_;
+    }
+
+    Shape shape_;
+    RotaryTables rotary_;
+    const Kernels& kernels_;
+    int kv_slots_;
+    std::vector<Layer> layers_;
+    std::vector<float> final_norm_;
+    PackedMatrix head_;
+    struct Free {
+        void operator()(void* memory) const;
+    };
+    std::unique_ptr<Half, Free>
+        cache_;  // [layers, kv_heads, slots, 2, head_dim]; untouched pages cost nothing
+
+    // Of the pass under way.
+    std::vector<Token> tokens_;
+    std::vector<Wanted> wanted_;
+    std::vector<float> hidden_;   // [tokens, hidden], the residual stream
+    std::vector<float> normed_;   // [tokens, hidden]
+    std::vector<float> qkv_;      // [tokens, (heads + 2 * kv_heads) * head_dim]
+    std::vector<float> mixed_;    // [tokens, heads * head_dim]
+    std::vector<float> gate_up_;  // [tokens, 2 * ffn]
+    std::vector<float> gated_;    // [tokens, ffn]
+    std::vector<float> lanes_;    // [tokens, kMaxTargets, most_rank_]
+    std::size_t most_rank_ = 0;
+    std::vector<std::int16_t> quants_;
+    std::vector<float> sums_, scales_;
+    std::vector<QuantRow> rows_;  // [tokens], into the three above
+
+    ThreadPool pool_;  // last: its threads end before what they use
+};
+
+}  // namespace townsfolk

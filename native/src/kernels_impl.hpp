@@ -1,0 +1,247 @@
+// The kernels, written once over `Simd`; each kernels_*.cpp compiles them for one instruction set.
+//
+// All of it lies in an unnamed namespace and uses no inline function of the standard library: the linker
+// might else keep the copy of a stronger instruction set for everyone.
+#pragma once
+
+#include "kernels.hpp"
+
+namespace townsfolk {
+namespace {
+
+using Floats = Simd::Floats;
+
+constexpr float kLowest = -__builtin_huge_valf();
+
+// A polynomial for e to the power of at most ln 2 / 2, the highest power first.
+constexpr float kExponential[] = {1.9875691500e-4f,
+                                  1.3981999507e-3f,
+                                  8.3334519073e-3f,
+                                  4.1665795894e-2f,
+                                  1.6666665459e-1f,
+                                  5.0000001201e-1f,
+                                  1.0f,
+                                  1.0f};
+
+// e to the power of each lane, within 2 units in the last place; 0 below -88.
+inline Floats exponential(Floats x) {
+    x = Simd::larger(Simd::smaller(x, Simd::fill(88.0f)), Simd::fill(-88.0f));
+    const Simd::Ints n = Simd::round(Simd::multiply(x, Simd::fill(1.44269504f)));
+    const Floats whole = Simd::to_floats(n);
+    // ln 2 in two parts, so that the difference stays exact.
+    Floats rest = Simd::fused(whole, Simd::fill(-0.693359375f), x);
+    rest = Simd::fused(whole, Simd::fill(2.12194440e-4f), rest);
+    Floats value = Simd::fill(kExponential[0]);
+    for (int i = 1; i < 8; ++i) value = Simd::fused(value, rest, Simd::fill(kExponential[i]));
+    return Simd::multiply(value, Simd::power_of_two(n));
+}
+
+void normalize(const float* x, const float* weight, float epsilon, int width, float* out) {
+    Floats squares = Simd::fill(0);
+    for (int i = 0; i < width; i += kTile) {
+        const Floats value = Simd::load(x + i);
+        squares = Simd::fused(value, value, squares);
+    }
+    const float mean = Simd::sum(squares) / static_cast<float>(width);
+    const Floats scale = Simd::fill(1.0f / __builtin_sqrtf(mean + epsilon));
+    for (int i = 0; i < width; i += kTile) {
+        const Floats scaled = Simd::multiply(Simd::load(x + i), scale);
+        Simd::store(out + i, Simd::multiply(scaled, Simd::load(weight + i)));
+    }
+}
+
+float largest_magnitude(const float* x, int width) {
+    Floats most = Simd::fill(0);
+    for (int i = 0; i < width; i += kTile) {
+        const Floats value = Simd::load(x + i);
+        most = Simd::larger(most, Simd::larger(value, Simd::subtract(Simd::fill(0), value)));
+    }
+    return Simd::largest(most);
+}
+
+void quantize(const float* x, int width, QuantRow out) {
+    constexpr float limit = 32767.0f;
+    const float most = largest_magnitude(x, width);
+    const Floats inverse = Simd::fill(most > 0 ? limit / most : 0.0f);
+    *out.scale = most / limit;
+    for (int at = 0; at < width; at += kBlock) {
+        const Simd::Ints low = Simd::round(Simd::multiply(Simd::load(x + at), inverse));
+        const Simd::Ints high = Simd::round(Simd::multiply(Simd::load(x + at + kTile), inverse));
+        Simd::store(out.quants + at, low);
+        Simd::store(out.quants + at + kTile, high);
+        out.sums[at / kBlock] = Simd::sum(Simd::to_floats(Simd::add(low, high)));
+    }
+}
+
+void gate(const float* gates, const float* up, int width, float* out) {
+    const Floats one = Simd::fill(1.0f), zero = Simd::fill(0.0f);
+    for (int i = 0; i < width; i += kTile) {
+        const Floats x = Simd::load(gates + i);
+        const Floats below = Simd::add(one, exponential(Simd::subtract(zero, x)));
+        Simd::store(out + i, Simd::multiply(Simd::divide(x, below), Simd::load(up + i)));
+    }
+}
+
+void rotate(float* head, const float* cosines, const float* sines, int half, float scale) {
+    for (int i = 0; i < half; ++i) {
+        const float a = head[i], b = head[i + half];
+        head[i] = (a * cosines[i] - b * sines[i]) * scale;
+        head[i + half] = (b * cosines[i] + a * sines[i]) * scale;
+    }
+}
+
+void to_half(const float* x, int width, Half* out) {
+    for (int i = 0; i < width; i += kTile) Simd::store(out + i, Simd::load(x + i));
+}
+
+// One tile by R rows. Integers within a block, floats from block to block.
+template <int R>
+void multiply_rows(const std::uint8_t* tile, Bits bits, int blocks, const QuantRow* rows, float* out) {
+    Floats totals[R];
+    const std::int16_t* x[R];
+    for (int r = 0; r < R; ++r) {
+        totals[r] = Simd::fill(0);
+        x[r] = rows[r].quants;
+    }
+    for (int block = 0; block < blocks; ++block, tile += block_bytes(bits)) {
+        const Half* header = reinterpret_cast<const Half*>(tile);
+        Simd::Ints dots[R];
+        if (bits == Bits::kFour) {
+            Simd::template dot4<R>(tile + 4 * kTile, x, dots);
+        } else {
+            Simd::template dot8<R>(tile + 4 * kTile, x, dots);
+        }
+        const Floats scales = Simd::load(header), minima = Simd::load(header + kTile);
+        for (int r = 0; r < R; ++r) {
+            totals[r] = Simd::fused(scales, Simd::to_floats(dots[r]), totals[r]);
+            totals[r] = Simd::fused(minima, Simd::fill(rows[r].sums[block]), totals[r]);
+            x[r] += kBlock;
+        }
+    }
+    for (int r = 0; r < R; ++r) {
+        Simd::store(out + r * kTile, Simd::multiply(totals[r], Simd::fill(*rows[r].scale)));
+    }
+}
+
+// In groups of R rows, what is left in groups of half as many.
+template <int R>
+void multiply_groups(const std::uint8_t* tile, Bits bits, int blocks, const QuantRow* rows, int count,
+                     float* out) {
+    for (; count >= R; count -= R, rows += R, out += R * kTile) {
+        multiply_rows<R>(tile, bits, blocks, rows, out);
+    }
+    if constexpr (R > 1) multiply_groups<R / 2>(tile, bits, blocks, rows, count, out);
+}
+
+void multiply(const std::uint8_t* tile, Bits bits, int blocks, const QuantRow* rows, int count, float* out) {
+    multiply_groups<Simd::kRows>(tile, bits, blocks, rows, count, out);
+}
+
+template <int R>
+void project_rows(const Half* down, int rank, int width, float scaling, const float* const* x,
+                  float* const* lanes) {
+    for (int lane = 0; lane < rank; ++lane, down += width) {
+        Floats totals[R];
+        for (int r = 0; r < R; ++r) totals[r] = Simd::fill(0);
+        for (int i = 0; i < width; i += kTile) {
+            const Floats weights = Simd::load(down + i);
+            for (int r = 0; r < R; ++r) totals[r] = Simd::fused(weights, Simd::load(x[r] + i), totals[r]);
+        }
+        for (int r = 0; r < R; ++r) lanes[r][lane] = scaling * Simd::sum(totals[r]);
+    }
+}
+
+void project_down(const Half* down, int rank, int width, float scaling, const float* const* x, int count,
+                  float* const* lanes) {
+    for (; count >= 4; count -= 4, x += 4, lanes += 4) project_rows<4>(down, rank, width, scaling, x, lanes);
+    for (; count > 0; --count, ++x, ++lanes) project_rows<1>(down, rank, width, scaling, x, lanes);
+}
+
+void project_up(const Half* up, int rank, const float* lanes, float* out) {
+    Floats total = Simd::load(out);
+    for (int lane = 0; lane < rank; ++lane) {
+        total = Simd::fused(Simd::fill(lanes[lane]), Simd::load(up + lane * kTile), total);
+    }
+    Simd::store(out, total);
+}
+
+// A softmax that is refined from one stretch of positions to the next.
+struct RunningSoftmax {
+    float most = kLowest;
+    float total = 0;
+
+    // Scores of the next positions -> their weights; returns the factor for what was mixed before.
+    float refine(float* scores) {
+        const Floats values = Simd::load(scores);
+        const float peak = Simd::largest(values);
+        const float next = peak > most ? peak : most;
+        const Floats weights = exponential(Simd::subtract(values, Simd::fill(next)));
+        float factors[kTile];
+        Simd::store(factors, exponential(Simd::fill(most - next)));
+        Simd::store(scores, weights);
+        most = next;
+        total = total * factors[0] + Simd::sum(weights);
+        return factors[0];
+    }
+};
+
+// Dot products of one query with `kTile` keys.
+void score(const float* query, const float* keys, int head_dim, float* scores) {
+    Floats totals[kTile];
+    for (int k = 0; k < kTile; ++k) {
+        totals[k] = Simd::fill(0);
+        for (int i = 0; i < head_dim; i += kTile) {
+            totals[k] = Simd::fused(Simd::load(query + i), Simd::load(keys + k * head_dim + i), totals[k]);
+        }
+    }
+    Simd::store(scores, Simd::sums(totals));
+}
+
+void mix(const float* weights, const float* values, int count, int head_dim, float factor, float* mixed) {
+    for (int i = 0; i < head_dim; i += kTile) {
+        Floats total = Simd::multiply(Simd::load(mixed + i), Simd::fill(factor));
+        for (int k = 0; k < count; ++k) {
+            total = Simd::fused(Simd::fill(weights[k]), Simd::load(values + k * head_dim + i), total);
+        }
+        Simd::store(mixed + i, total);
+    }
+}
+
+// Widens the keys and values of `count` slots; what is beyond repeats the first slot.
+void fetch(const AttentionHead& head, int first, int count) {
+    for (int k = 0; k < kTile; ++k) {
+        const std::int64_t slot = head.slots[first + (k < count ? k : 0)];
+        const Half* key = head.cache + slot * 2 * head.head_dim;
+        for (int i = 0; i < head.head_dim; i += kTile) {
+            Simd::store(head.scratch + k * head.head_dim + i, Simd::load(key + i));
+            Simd::store(head.scratch + (kTile + k) * head.head_dim + i, Simd::load(key + head.head_dim + i));
+        }
+    }
+}
+
+void attend(const AttentionHead& head) {
+    const int size = head.head_dim;
+    RunningSoftmax softmax[kMaxGroup];
+    for (int i = 0; i < head.group * size; ++i) head.mixed[i] = 0;
+    for (int first = 0; first < head.length; first += kTile) {
+        const int count = head.length - first < kTile ? head.length - first : kTile;
+        fetch(head, first, count);
+        for (int query = 0; query < head.group; ++query) {
+            float scores[kTile];
+            score(head.queries + query * size, head.scratch, size, scores);
+            for (int k = count; k < kTile; ++k) scores[k] = kLowest;
+            const float factor = softmax[query].refine(scores);
+            mix(scores, head.scratch + kTile * size, count, size, factor, head.mixed + query * size);
+        }
+    }
+    for (int query = 0; query < head.group; ++query) {
+        float* mixed = head.mixed + query * size;
+        for (int i = 0; i < size; ++i) mixed[i] /= softmax[query].total;
+    }
+}
+
+constexpr Kernels kTable = {Simd::kName, normalize, quantize,     gate,       rotate,
+                            to_half,     multiply,  project_down, project_up, attend};
+
+}  // namespace
+}  // namespace townsfolk

@@ -1,0 +1,199 @@
+// The Python module townsfolk.engine._native: checks what comes in, then runs without the interpreter's lock.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+
+#include "decoder.hpp"
+
+namespace nb = nanobind;
+using namespace townsfolk;
+
+namespace {
+
+template <class Scalar, int Dimensions>
+using Array = nb::ndarray<const Scalar, nb::ndim<Dimensions>, nb::c_contig, nb::device::cpu>;
+using Floats1 = Array<float, 1>;
+using Floats2 = Array<float, 2>;
+using Ints = Array<std::int32_t, 1>;
+// 16-bit floats come as their bits.
+using Halves = Array<std::uint16_t, 2>;
+using Logits = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+void require(bool holds, const char* rule) {
+    if (!holds) throw std::invalid_argument(rule);
+}
+
+std::vector<float> copied(const Floats1& values, int size) {
+    require(static_cast<int>(values.size()) == size, "a vector of weights has another size than the model");
+    return {values.data(), values.data() + size};
+}
+
+RotaryTables rotary_tables(const Floats2& cosines, const Floats2& sines, int head_dim) {
+    require(cosines.shape(0) == sines.shape(0) && cosines.shape(1) == sines.shape(1) &&
+                static_cast<int>(cosines.shape(1)) == head_dim / 2,
+            "rotary tables must be [positions, head_dim / 2]");
+    return {static_cast<int>(cosines.shape(0)),
+            {cosines.data(), cosines.data() + cosines.size()},
+            {sines.data(), sines.data() + sines.size()}};
+}
+
+const Kernels& kernels_named(const std::optional<std::string>& name) {
+    const Kernels* kernels = find_kernels(name ? name->c_str() : nullptr);
+    if (!kernels) throw std::invalid_argument("this processor or build has no kernels named " + *name);
+    return *kernels;
+}
+
+std::vector<std::string> usable_kernels() {
+    std::vector<std::string> names;
+    for (const char* name : {"avx512vnni", "avx2", "neon", "portable"}) {
+        if (find_kernels(name)) names.emplace_back(name);
+    }
+    return names;
+}
+
+PackedMatrix pack_int4(const Array<std::uint8_t, 3>& packed, const Floats2& scales,
+                       const std::optional<Floats2>& offsets) {
+    const int columns = static_cast<int>(packed.shape(0)), width = static_cast<int>(packed.shape(1)) * kBlock;
+    const std::size_t blocks = packed.shape(0) * packed.shape(1);
+    require(
+        packed.shape(2) == kBlock / 2 && scales.size() == blocks && (!offsets || offsets->size() == blocks),
+        "4-bit weights must be [columns, width / 32, 16], with a scale for each block");
+    nb::gil_scoped_release unlocked;
+    return pack_four_bits(packed.data(), scales.data(), offsets ? offsets->data() : nullptr, columns, width);
+}
+
+PackedMatrix pack_floats(const Floats2& values) {
+    require(values.shape(1) % kBlock == 0, "the width of a weight must be a multiple of 32");
+    nb::gil_scoped_release unlocked;
+    return pack_eight_bits(values.data(), static_cast<int>(values.shape(0)),
+                           static_cast<int>(values.shape(1)));
+}
+
+void check_shape(const PackedMatrix& matrix, int columns, int width) {
+    require(matrix.columns == columns && matrix.width == width, "a weight has another shape than the model");
+}
+
+// A decoder and the adapters that are resident in it.
+class PythonDecoder {
+  public:
+    PythonDecoder(int vocab, int layers, int hidden, int ffn, int heads, int kv_heads, int head_dim,
+                  float epsilon, const Floats2& cosines, const Floats2& sines, int threads, int kv_slots,
+                  const std::optional<std::string>& kernels)
+        : shape_{vocab, layers, hidden, ffn, heads, kv_heads, head_dim, epsilon},
+          decoder_(shape_, rotary_tables(cosines, sines, head_dim), kernels_named(kernels), threads,
+                   kv_slots) {}
+
+    std::string kernels() const { return decoder_.kernels().name; }
+
+    void set_layer(int index, const Floats1& attention_norm, const Floats1& ffn_norm,
+                   const std::vector<PackedMatrix*>& linear) {
+        require(index >= 0 && index < shape_.layers && linear.size() == kProjections,
+                "a layer has 4 linear layers and a place in the model");
+        Layer& layer = decoder_.layer(index);
+        layer.attention_norm = copied(attention_norm, shape_.hidden);
+        layer.ffn_norm = copied(ffn_norm, shape_.hidden);
+        for (int i = 0; i < kProjections; ++i) {
+            check_shape(*linear[i], shape_.columns(i), shape_.width(i));
+            layer.linear[i] = std::move(*linear[i]);
+        }
+    }
+
+    void set_head(const Floats1& norm, PackedMatrix& head) {
+        check_shape(head, shape_.vocab, shape_.hidden);
+        decoder_.final_norm() = copied(norm, shape_.hidden);
+        decoder_.head() = std::move(head);
+    }
+
+    std::shared_ptr<Adapter> adapter() const { return std::make_shared<Adapter>(shape_.layers); }
+
+    void add_target(Adapter& adapter, int layer, int projection, int first, const Halves& a, const Halves& b,
+                    float scaling) const {
+        const int rank = static_cast<int>(a.shape(0)), rows = static_cast<int>(b.shape(0));
+        require(layer >= 0 && layer < shape_.layers && projection >= 0 && projection < kProjections,
+                "no such layer");
+        require(static_cast<int>(a.shape(1)) == shape_.width(projection) &&
+                    static_cast<int>(b.shape(1)) == rank && rank > 0,
+                "A must be [rank, in] and B [out, rank]");
+        require(first >= 0 && first % kTile == 0 && rows % kTile == 0 &&
+                    first + rows <= shape_.columns(projection),
+                "a LoRA target must start and end at a multiple of 16 inside the projection");
+        auto& targets = adapter.targets[static_cast<std::size_t>(layer) * kProjections + projection];
+        require(targets.size() < kMaxTargets, "a projection has at most 3 LoRA targets");
+        targets.push_back(
+            pack_low_rank(a.data(), b.data(), shape_.width(projection), first, rows, rank, scaling));
+    }
+
+    void set_adapters(std::vector<std::shared_ptr<Adapter>> adapters) { adapters_ = std::move(adapters); }
+
+    // Rows are (new tokens, slots, adapter slot or -1, wanted, allowed or None).
+    using Row = std::tuple<int, Ints, int, int, std::optional<Ints>>;
+
+    void forward(const Floats2& hidden, const std::vector<Row>& rows, Logits logits) {
+        std::vector<Sequence> sequences;
+        for (const Row& row : rows) sequences.push_back(sequence(row));
+        std::size_t tokens = 0, wanted = 0;
+        for (const Sequence& each : sequences) tokens += each.tokens, wanted += each.wanted;
+        require(hidden.shape(0) == tokens && static_cast<int>(hidden.shape(1)) == shape_.hidden,
+                "hidden states must be [new tokens, hidden]");
+        require(logits.shape(0) == wanted && static_cast<int>(logits.shape(1)) == shape_.vocab,
+                "logits must be [wanted, vocab]");
+        nb::gil_scoped_release unlocked;
+        decoder_.forward(hidden.data(), sequences, logits.data());
+    }
+
+  private:
+    Sequence sequence(const Row& row) const {
+        const auto& [tokens, slots, adapter, wanted, allowed] = row;
+        require(tokens > 0 && tokens <= static_cast<int>(slots.size()),
+                "a row must have slots for its tokens");
+        require(adapter >= -1 && adapter < static_cast<int>(adapters_.size()), "no such adapter slot");
+        require(wanted >= 0 && wanted <= tokens, "logits are wanted after more tokens than the row has");
+        require(!allowed || static_cast<int>(allowed->size()) == (shape_.vocab + 31) / 32,
+                "a mask of allowed tokens must have a bit for each");
+        return {tokens,
+                slots.data(),
+                static_cast<int>(slots.size()),
+                adapter < 0 ? nullptr : adapters_[adapter].get(),
+                wanted,
+                allowed ? reinterpret_cast<const std::uint32_t*>(allowed->data()) : nullptr};
+    }
+
+    Shape shape_;
+    Decoder decoder_;
+    std::vector<std::shared_ptr<Adapter>> adapters_;
+};
+
+}  // namespace
+
+NB_MODULE(_native, module) {
+    module.doc() = "A llama decoder for ragged batches with a LoRA adapter for each row.";
+    nb::class_<PackedMatrix>(module, "PackedMatrix", "A weight matrix, laid out for the kernels.");
+    nb::class_<Adapter>(module, "Adapter", "A LoRA adapter, laid out for the kernels.");
+    module.def("pack_int4", &pack_int4, nb::arg("packed"), nb::arg("scales"), nb::arg("offsets").none());
+    module.def("pack_floats", &pack_floats, nb::arg("values"));
+    module.def("kernels", &usable_kernels, "Names of the instruction sets that this processor can use.");
+    nb::class_<PythonDecoder>(module, "Decoder", "See native/src/decoder.hpp.")
+        .def(nb::init<int, int, int, int, int, int, int, float, const Floats2&, const Floats2&, int, int,
+                      const std::optional<std::string>&>(),
+             nb::kw_only(), nb::arg("vocab"), nb::arg("layers"), nb::arg("hidden"), nb::arg("ffn"),
+             nb::arg("heads"), nb::arg("kv_heads"), nb::arg("head_dim"), nb::arg("epsilon"),
+             nb::arg("cosines"), nb::arg("sines"), nb::arg("threads"), nb::arg("kv_slots"),
+             nb::arg("kernels").none())
+        .def_prop_ro("kernels", &PythonDecoder::kernels)
+        .def("set_layer", &PythonDecoder::set_layer)
+        .def("set_head", &PythonDecoder::set_head)
+        .def("adapter", &PythonDecoder::adapter)
+        .def("add_target", &PythonDecoder::add_target)
+        .def("set_adapters", &PythonDecoder::set_adapters)
+        .def("forward", &PythonDecoder::forward);
+}

@@ -1,0 +1,148 @@
+// Vectors of 16 lanes for AVX2, FMA and F16C: two registers each.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "kernels.hpp"
+
+namespace townsfolk {
+namespace {  // each instruction set has its own `Simd`: the linker must never merge them
+
+struct Simd {
+    static constexpr const char* kName = "avx2";
+    static constexpr int kRows = 4;  // of a multiplication at once: its sums fill the registers
+
+    struct Floats {
+        __m256 low, high;
+    };
+    struct Ints {
+        __m256i low, high;
+    };
+
+    static Floats fill(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+    static Floats load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+    static Floats load(const Half* p) {
+        const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+        return {_mm256_cvtph_ps(_mm256_castsi256_si128(bits)),
+                _mm256_cvtph_ps(_mm256_extracti128_si256(bits, 1))};
+    }
+    static void store(float* p, Floats a) {
+        _mm256_storeu_ps(p, a.low);
+        _mm256_storeu_ps(p + 8, a.high);
+    }
+    static void store(Half* p, Floats a) {
+        constexpr int nearest = _MM_FROUND_TO_NEAREST_INT;
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a.low, nearest));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8), _mm256_cvtps_ph(a.high, nearest));
+    }
+    // Lanes fit in 16 bits.
+    static void store(std::int16_t* p, Ints a) {
+        const __m256i mixed = _mm256_packs_epi32(a.low, a.high);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(mixed, 0xd8));
+    }
+
+    static Floats add(Floats a, Floats b) {
+        return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)};
+    }
+    static Floats subtract(Floats a, Floats b) {
+        return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)};
+    }
+    static Floats multiply(Floats a, Floats b) {
+        return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)};
+    }
+    static Floats divide(Floats a, Floats b) {
+        return {_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)};
+    }
+    static Floats larger(Floats a, Floats b) {
+        return {_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)};
+    }
+    static Floats smaller(Floats a, Floats b) {
+        return {_mm256_min_ps(a.low, b.low), _mm256_min_ps(a.high, b.high)};
+    }
+    // a * b + c, rounded once.
+    static Floats fused(Floats a, Floats b, Floats c) {
+        return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
+    }
+
+    static Ints round(Floats a) { return {_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high)}; }
+    static Ints add(Ints a, Ints b) {
+        return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};
+    }
+    static Floats to_floats(Ints a) { return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)}; }
+    // 2 to the power of `a`, which is from -127 (giving 0) to 127.
+    static Floats power_of_two(Ints a) { return {power_of_two(a.low), power_of_two(a.high)}; }
+
+    static float sum(Floats a) {
+        const __m256 eight = _mm256_add_ps(a.low, a.high);
+        __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+        four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
+    }
+    static float largest(Floats a) {
+        const __m256 eight = _mm256_max_ps(a.low, a.high);
+        __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+        four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+        return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
+    }
+    // Lane i of the result is sum(rows[i]).
+    static Floats sums(const Floats* rows) { return {eight_sums(rows), eight_sums(rows + 8)}; }
+
+    // out[r] = the sum over a block of weight * x[r], in integers.
+    template <int R>
+    static void dot4(const std::uint8_t* packed, const std::int16_t* const* x, Ints* out) {
+        const __m256i nibble = _mm256_set1_epi16(15);
+        clear<R>(out);
+        for (int group = 0; group < kBlock / 4; ++group) {
+            const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(packed) + group);
+            accumulate<R>(_mm256_and_si256(words, nibble),
+                          _mm256_and_si256(_mm256_srli_epi16(words, 4), nibble), x, 4 * group, out);
+            accumulate<R>(_mm256_and_si256(_mm256_srli_epi16(words, 8), nibble), _mm256_srli_epi16(words, 12),
+                          x, 4 * group + 2, out);
+        }
+    }
+    template <int R>
+    static void dot8(const std::uint8_t* packed, const std::int16_t* const* x, Ints* out) {
+        clear<R>(out);
+        for (int pair = 0; pair < kBlock / 2; ++pair) {
+            const __m128i* bytes = reinterpret_cast<const __m128i*>(packed) + 2 * pair;
+            accumulate<R>(_mm256_cvtepi8_epi16(_mm_loadu_si128(bytes)),
+                          _mm256_cvtepi8_epi16(_mm_loadu_si128(bytes + 1)), x, 2 * pair, out);
+        }
+    }
+
+  private:
+    template <int R>
+    static void clear(Ints* out) {
+        for (int r = 0; r < R; ++r) out[r] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    }
+    // Adds the products with the inputs `at` and `at + 1`.
+    template <int R>
+    static void accumulate(__m256i low, __m256i high, const std::int16_t* const* x, int at, Ints* out) {
+        for (int r = 0; r < R; ++r) {
+            std::int32_t two;
+            std::memcpy(&two, x[r] + at, sizeof two);
+            const __m256i inputs = _mm256_set1_epi32(two);
+            out[r].low = _mm256_add_epi32(out[r].low, _mm256_madd_epi16(low, inputs));
+            out[r].high = _mm256_add_epi32(out[r].high, _mm256_madd_epi16(high, inputs));
+        }
+    }
+    static __m256 power_of_two(__m256i a) {
+        return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(a, _mm256_set1_epi32(127)), 23));
+    }
+    static __m256 eight_sums(const Floats* rows) {
+        const __m256 first = four_sums(rows), second = four_sums(rows + 4);
+        return _mm256_add_ps(_mm256_permute2f128_ps(first, second, 0x20),
+                             _mm256_permute2f128_ps(first, second, 0x31));
+    }
+    // The sums of 4 rows over each half of the lanes.
+    static __m256 four_sums(const Floats* rows) {
+        __m256 halves[4];
+        for (int i = 0; i < 4; ++i) halves[i] = _mm256_add_ps(rows[i].low, rows[i].high);
+        return _mm256_hadd_ps(_mm256_hadd_ps(halves[0], halves[1]), _mm256_hadd_ps(halves[2], halves[3]));
+    }
+};
+
+}  // namespace
+}  // namespace townsfolk

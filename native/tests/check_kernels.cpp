@@ -1,0 +1,206 @@
+// Compares all kernels that this processor can run with the portable ones, and a decoder's passes on one
+// thread with those on four. Run under sanitizers by scripts/sanitize, and under an emulator for other
+// processors.
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "decoder.hpp"
+#include "half.hpp"
+#include "kernels.hpp"
+#include "thread_pool.hpp"
+#include "weights.hpp"
+
+using namespace townsfolk;
+
+namespace {
+
+int failures = 0;
+std::mt19937 random_bits(1);
+
+std::vector<float> randoms(std::size_t count, float scale = 1) {
+    std::normal_distribution<float> normal(0, scale);
+    std::vector<float> out(count);
+    for (float& value : out) value = normal(random_bits);
+    return out;
+}
+
+std::vector<Half> halves(const std::vector<float>& values) {
+    std::vector<Half> out;
+    for (const float value : values) out.push_back(to_half(value));
+    return out;
+}
+
+void expect_close(const std::string& what, const std::vector<float>& ours, const std::vector<float>& theirs) {
+    for (std::size_t i = 0; i < ours.size(); ++i) {
+        if (!(std::fabs(ours[i] - theirs[i]) <= 1e-4f * (1 + std::fabs(theirs[i])))) {
+            std::printf("%s: element %zu is %g, must be %g\n", what.c_str(), i, ours[i], theirs[i]);
+            ++failures;
+            return;
+        }
+    }
+}
+
+// Quantised rows [count, width], with their storage.
+struct Rows {
+    std::vector<std::int16_t> quants;
+    std::vector<float> sums, scales;
+    std::vector<QuantRow> views;
+
+    Rows(const Kernels& kernels, const std::vector<float>& x, int count, int width)
+        : quants(x.size()), sums(x.size() / kBlock), scales(count) {
+        for (int i = 0; i < count; ++i) {
+            views.push_back({&quants[i * width], &sums[i * width / kBlock], &scales[i]});
+            kernels.quantize(&x[i * width], width, views.back());
+        }
+    }
+};
+
+PackedMatrix random_matrix(Bits bits, int columns, int width) {
+    if (bits == Bits::kEight) return pack_eight_bits(randoms(columns * width).data(), columns, width);
+    std::vector<std::uint8_t> nibbles(columns * width / 2);
+    for (auto& byte : nibbles) byte = static_cast<std::uint8_t>(random_bits());
+    const auto scales = randoms(columns * width / kBlock, 0.1f), offsets = randoms(scales.size());
+    return pack_four_bits(nibbles.data(), scales.data(), offsets.data(), columns, width);
+}
+
+void check_multiply(const Kernels& own, const Kernels& portable) {
+    constexpr int width = 96;
+    for (const Bits bits : {Bits::kFour, Bits::kEight}) {
+        const PackedMatrix matrix = random_matrix(bits, kTile, width);
+        for (int count = 1; count <= 17; ++count) {
+            const auto x = randoms(count * width);
+            Rows ours(own, x, count, width), theirs(portable, x, count, width);
+            std::vector<float> a(count * kTile), b(count * kTile);
+            own.multiply(matrix.tile(0), bits, matrix.blocks(), ours.views.data(), count, a.data());
+            portable.multiply(matrix.tile(0), bits, matrix.blocks(), theirs.views.data(), count, b.data());
+            expect_close("multiply", a, b);
+        }
+    }
+}
+
+void check_rows(const Kernels& own, const Kernels& portable) {
+    constexpr int width = 96;
+    const auto x = randoms(width, 20), y = randoms(width);
+    std::vector<float> a(width), b(width);
+    own.normalize(x.data(), y.data(), 1e-5f, width, a.data());
+    portable.normalize(x.data(), y.data(), 1e-5f, width, b.data());
+    expect_close("normalize", a, b);
+    own.gate(x.data(), y.data(), width, a.data());
+    portable.gate(x.data(), y.data(), width, b.data());
+    expect_close("gate", a, b);
+    std::vector<Half> c(width), d(width);
+    own.to_half(x.data(), width, c.data());
+    portable.to_half(x.data(), width, d.data());
+    expect_close("to_half", {c.begin(), c.end()}, {d.begin(), d.end()});
+}
+
+void check_adapters(const Kernels& own, const Kernels& portable) {
+    constexpr int width = 96, rank = 5, count = 6;
+    const auto down = halves(randoms(rank * width)), up = halves(randoms(rank * kTile));
+    const auto x = randoms(count * width);
+    const float* inputs[count];
+    std::vector<float> results[2];
+    for (int i = 0; i < count; ++i) inputs[i] = &x[i * width];
+    for (const int turn : {0, 1}) {
+        const Kernels& kernels = turn ? portable : own;
+        std::vector<float> lanes(count * rank);
+        float* outputs[count];
+        for (int i = 0; i < count; ++i) outputs[i] = &lanes[i * rank];
+        kernels.project_down(down.data(), rank, width, 2.0f, inputs, count, outputs);
+        results[turn].assign(kTile, 1.0f);
+        kernels.project_up(up.data(), rank, lanes.data(), results[turn].data());
+        results[turn].insert(results[turn].end(), lanes.begin(), lanes.end());
+    }
+    expect_close("adapters", results[0], results[1]);
+}
+
+void check_attention(const Kernels& own, const Kernels& portable) {
+    constexpr int size = 32, group = 3, slots = 50;
+    const auto cache = halves(randoms(slots * 2 * size));
+    const auto queries = randoms(group * size, 0.3f);
+    std::vector<std::int32_t> order(slots);
+    for (int i = 0; i < slots; ++i) order[i] = i * 7 % slots;
+    for (int length = 1; length <= slots; ++length) {
+        std::vector<float> scratch(2 * kTile * size), a(group * size), b(group * size);
+        AttentionHead head{queries.data(), group,  size,           cache.data(),
+                           order.data(),   length, scratch.data(), a.data()};
+        own.attend(head);
+        head.mixed = b.data();
+        portable.attend(head);
+        expect_close("attend", a, b);
+    }
+}
+
+void fill(Decoder& decoder) {
+    const Shape& shape = decoder.shape();
+    for (int i = 0; i < shape.layers; ++i) {
+        Layer& layer = decoder.layer(i);
+        layer.attention_norm = layer.ffn_norm = std::vector<float>(shape.hidden, 1.0f);
+        for (int p = 0; p < kProjections; ++p) {
+            layer.linear[p] =
+                random_matrix(p % 2 ? Bits::kEight : Bits::kFour, shape.columns(p), shape.width(p));
+        }
+    }
+    decoder.final_norm().assign(shape.hidden, 1.0f);
+    decoder.head() = random_matrix(Bits::kEight, shape.vocab, shape.hidden);
+}
+
+std::vector<float> logits_with(const Kernels& kernels, int threads) {
+    const Shape shape{150, 2, 64, 96, 4, 2, 16, 1e-5f};
+    random_bits.seed(5);
+    Decoder decoder(shape, {64, randoms(64 * 8), randoms(64 * 8)}, kernels, threads, 128);
+    fill(decoder);
+    Adapter adapter(shape.layers);
+    const auto a = halves(randoms(3 * 64)), b = halves(randoms(32 * 3));
+    adapter.targets[kQkv].push_back(pack_low_rank(a.data(), b.data(), 64, 64, 32, 3, 0.5f));
+    std::vector<std::int32_t> slots(128);
+    for (int i = 0; i < 128; ++i) slots[i] = i * 5 % 128;
+    const std::vector<std::uint32_t> allowed(5, 0x0f0000f1);
+    const std::vector<Sequence> batch = {{20, slots.data(), 20, &adapter, 2, nullptr},
+                                         {1, slots.data() + 30, 1, nullptr, 1, allowed.data()},
+                                         {40, slots.data() + 40, 40, nullptr, 3, nullptr}};
+    std::vector<float> logits(6 * shape.vocab);
+    const auto hidden = randoms(61 * shape.hidden);
+    for (int pass = 0; pass < 20; ++pass) decoder.forward(hidden.data(), batch, logits.data());
+    return logits;
+}
+
+void check_decoder(const Kernels& kernels) {
+    const auto one = logits_with(kernels, 1), four = logits_with(kernels, 4);
+    if (std::memcmp(one.data(), four.data(), one.size() * sizeof(float)) != 0) {
+        std::printf("a pass on four threads differs from one on one\n");
+        ++failures;
+    }
+}
+
+void check_pool() {
+    ThreadPool pool(4);
+    for (int round = 0; round < 2000; ++round) {
+        std::vector<int> done(static_cast<std::size_t>(round % 50));
+        pool.run(static_cast<int>(done.size()), [&](int index) { ++done[index]; });
+        for (const int times : done) failures += times != 1;
+    }
+}
+
+}  // namespace
+
+int main() {
+    const Kernels& portable = *find_kernels("portable");
+    for (const char* name : {"avx512vnni", "avx2", "neon", "portable"}) {
+        const Kernels* own = find_kernels(name);
+        if (!own) continue;
+        check_multiply(*own, portable);
+        check_rows(*own, portable);
+        check_adapters(*own, portable);
+        check_attention(*own, portable);
+        check_decoder(*own);
+        std::printf("%s: %d failures\n", name, failures);
+    }
+    check_pool();
+    std::printf("%d failures in all\n", failures);
+    return failures ? 1 : 0;
+}

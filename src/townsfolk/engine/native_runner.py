@@ -1,0 +1,127 @@
+"""The fast runner: hands passes to the C++ decoder in `native/`, where that was built.
+
+It refuses to know how a layer is computed: it lays weights, adapters and rows out for `_native`.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from townsfolk.engine.adapters import Adapter
+from townsfolk.engine.model import PROJECTIONS, Model, rope_tables
+from townsfolk.engine.quantize import Floats, Int4Weight, Weight
+from townsfolk.engine.runner import RaggedBatch, Row
+from townsfolk.errors import ModelError
+
+try:
+    import townsfolk.engine._native as _native
+except ImportError as error:
+    UNAVAILABLE = f"{error}: install again with a C++20 compiler, GCC 11 or Clang 14, at hand"
+else:
+    UNAVAILABLE = ""
+"""Why this runner can't be used here; empty where it can."""
+
+
+class NativeRunner:
+    """Implements `Runner`. A row's logits are the same, bit for bit, in any batch and after any chunking."""
+
+    name = "native"
+
+    def __init__(
+        self, model: Model, *, threads: int, kv_slots: int, max_positions: int, kernels: str | None = None
+    ) -> None:
+        """Lay the weights out for this processor.
+
+        Args:
+            kernels: instruction set to use ("portable", say); None: the best that the processor has.
+
+        Raises:
+            ModelError: not built here, or the model has sizes that the kernels can't handle.
+        """
+        if UNAVAILABLE:
+            raise ModelError(f"no native runner ({UNAVAILABLE}), or set engine.runner to 'onnx'")
+        self._params, self._embed = model.params, model.embed
+        self.vocab, self.kv_slots = model.params.vocab, kv_slots
+        try:
+            self._decoder = _decoder(model, threads, kv_slots, max_positions, kernels)
+        except ValueError as error:
+            raise ModelError(f"native runner: {error}; set engine.runner to 'onnx'") from error
+        self.kernels: str = self._decoder.kernels
+        self._adapters: dict[str, _native.Adapter] = {}  # resident ones, by content hash
+
+    def set_adapters(self, adapters: Sequence[Adapter | None]) -> None:
+        resident = {adapter.content_hash: adapter for adapter in adapters if adapter}
+        self._adapters = {
+            content_hash: self._adapters.get(content_hash) or self._lay_out(adapter)
+            for content_hash, adapter in resident.items()
+        }
+        self._decoder.set_adapters(
+            [self._adapters[adapter.content_hash] if adapter else None for adapter in adapters]
+        )
+
+    def forward(self, batch: RaggedBatch) -> Floats:
+        hidden = self._embed(np.concatenate([row.tokens for row in batch.rows]))
+        logits = np.empty((sum(row.wanted for row in batch.rows), self.vocab), np.float32)
+        try:
+            self._decoder.forward(hidden, [_row(row) for row in batch.rows], logits)
+        except (ValueError, MemoryError) as error:
+            raise ModelError(f"a pass over {batch.size} tokens failed: {error}") from error
+        return logits
+
+    def _lay_out(self, adapter: Adapter) -> "_native.Adapter":
+        native = self._decoder.adapter()
+        for (layer, target), (a, b) in adapter.factors.items():
+            projection, first, _ = self._params.targets()[target]
+            a_bits, b_bits = (np.ascontiguousarray(half).view(np.uint16) for half in (a, b))
+            self._decoder.add_target(
+                native, layer, PROJECTIONS.index(projection), first, a_bits, b_bits, adapter.scaling
+            )
+        return native
+
+
+def usable_kernels() -> list[str]:
+    """Instruction sets that the kernels are built for and this processor has, the fastest first."""
+    return [] if UNAVAILABLE else _native.kernels()
+
+
+def _row(row: Row) -> "_native.Row":
+    return len(row.tokens), row.slots, row.adapter, row.wanted, row.allowed
+
+
+def _decoder(
+    model: Model, threads: int, kv_slots: int, max_positions: int, kernels: str | None
+) -> "_native.Decoder":
+    decoder = _empty_decoder(model, threads, kv_slots, max_positions, kernels)
+    for index, layer in enumerate(model.layers):
+        linear = [_pack(layer.linear[projection]) for projection in PROJECTIONS]
+        decoder.set_layer(index, layer.attn_norm, layer.ffn_norm, linear)
+    decoder.set_head(model.final_norm, _pack(model.lm_head))
+    return decoder
+
+
+def _empty_decoder(
+    model: Model, threads: int, kv_slots: int, max_positions: int, kernels: str | None
+) -> "_native.Decoder":
+    params = model.params
+    cosines, sines = rope_tables(params, model.rope_factors, max_positions)
+    return _native.Decoder(
+        vocab=params.vocab,
+        layers=params.layers,
+        hidden=params.hidden,
+        ffn=params.ffn,
+        heads=params.heads,
+        kv_heads=params.kv_heads,
+        head_dim=params.head_dim,
+        epsilon=params.norm_eps,
+        cosines=cosines,
+        sines=sines,
+        threads=threads,
+        kv_slots=kv_slots,
+        kernels=kernels,
+    )
+
+
+def _pack(weight: Weight) -> "_native.PackedMatrix":
+    if isinstance(weight, Int4Weight):
+        return _native.pack_int4(weight.packed, weight.scales, weight.offsets)
+    return _native.pack_floats(weight)

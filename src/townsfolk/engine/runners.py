@@ -1,0 +1,58 @@
+"""Chooses the runner for this machine, and says in the log which it is and why."""
+
+import logging
+import os
+from typing import TypedDict
+
+from townsfolk.config import EngineSettings
+from townsfolk.engine.model import Model
+from townsfolk.engine.native_runner import UNAVAILABLE, NativeRunner
+from townsfolk.engine.onnx_runner import OnnxRunner
+from townsfolk.engine.runner import Runner
+from townsfolk.errors import ModelError
+
+log = logging.getLogger(__name__)
+
+
+def open_runner(model: Model, settings: EngineSettings) -> Runner:
+    """The runner that `settings.runner` names; "auto" is the native one where it works, else ONNX Runtime's.
+
+    Raises:
+        ModelError: the runner named does not work here, or none does.
+    """
+    if settings.runner == "onnx":
+        return _open_onnx(model, settings, "engine.runner says so")
+    if settings.runner == "auto" and UNAVAILABLE:
+        return _open_onnx(model, settings, f"the native one is missing: {UNAVAILABLE}")
+    try:
+        runner = NativeRunner(model, **_options(model, settings))
+    except ModelError as error:
+        if settings.runner == "native":
+            raise
+        return _open_onnx(model, settings, str(error))
+    log.info("runner: native (%s kernels)", runner.kernels)
+    return runner
+
+
+def default_threads() -> int:
+    """One less than the cores this process may use, at least one: the game keeps a core."""
+    return max(1, len(os.sched_getaffinity(0)) - 1)
+
+
+def _open_onnx(model: Model, settings: EngineSettings, why: str) -> OnnxRunner:
+    log.info("runner: onnx (%s)", why)
+    return OnnxRunner(model, **_options(model, settings))
+
+
+class _Options(TypedDict):
+    threads: int
+    kv_slots: int
+    max_positions: int
+
+
+def _options(model: Model, settings: EngineSettings) -> _Options:
+    return {
+        "threads": settings.threads or default_threads(),
+        "kv_slots": settings.kv_tokens,
+        "max_positions": min(settings.max_context, model.params.context),
+    }

@@ -1,0 +1,230 @@
+"""The native runner on tiny random models: right, and the same to the bit however the work is laid out."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from gguf import GGMLQuantizationType as Type
+
+from tiny_model import write_random_adapter, write_tiny_model
+from townsfolk.config import EngineSettings
+from townsfolk.engine import runners
+from townsfolk.engine.adapters import Adapter, read_adapter
+from townsfolk.engine.model import Model, open_model
+from townsfolk.engine.native_runner import UNAVAILABLE, NativeRunner, usable_kernels
+from townsfolk.engine.onnx_runner import OnnxRunner, unpack_mask
+from townsfolk.engine.runner import BASE, RaggedBatch, Row
+from townsfolk.errors import ModelError
+
+pytestmark = pytest.mark.skipif(bool(UNAVAILABLE), reason=UNAVAILABLE)
+
+Logits = npt.NDArray[np.float32]
+KERNELS = usable_kernels()
+LENGTHS, ADAPTERS = (20, 1, 37, 5, 64, 3), (BASE, 0, 1, 2, 0, BASE)
+SPACING = 100
+TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return open_model(write_tiny_model(tmp_path_factory.mktemp("native") / "tiny.gguf"))
+
+
+@pytest.fixture(scope="module")
+def adapters(model: Model, tmp_path_factory: pytest.TempPathFactory) -> list[Adapter]:
+    """Of odd and even ranks, on some and on all targets."""
+    folder = tmp_path_factory.mktemp("adapters")
+    kinds = [(8, ("q_proj", "v_proj")), (3, TARGETS), (16, ("k_proj", "o_proj", "gate_proj", "down_proj"))]
+    return [
+        read_adapter(
+            write_random_adapter(
+                folder / str(seed), model.params, model.base_hash, rank=rank, seed=seed, targets=targets
+            ),
+            [folder],
+            model.params,
+            model.base_hash,
+        )
+        for seed, (rank, targets) in enumerate(kinds)
+    ]
+
+
+def runner(
+    model: Model, adapters: Sequence[Adapter] = (), threads: int = 2, kernels: str | None = None
+) -> NativeRunner:
+    native = NativeRunner(model, threads=threads, kv_slots=1_024, max_positions=128, kernels=kernels)
+    native.set_adapters(adapters)
+    return native
+
+
+def rows() -> list[Row]:
+    random = np.random.default_rng(1)
+    return [
+        Row(
+            random.integers(3, 260, length).astype(np.int32),
+            np.arange(SPACING * index, SPACING * index + length, dtype=np.int32),
+            adapter,
+            wanted=length,
+        )
+        for index, (length, adapter) in enumerate(zip(LENGTHS, ADAPTERS, strict=True))
+    ]
+
+
+def run(native: NativeRunner | OnnxRunner, batch: Sequence[Row]) -> list[Logits]:
+    """Logits of each row."""
+    ends = np.cumsum([row.wanted for row in batch])[:-1]
+    return np.split(native.forward(RaggedBatch(batch)), ends)
+
+
+def in_chunks(native: NativeRunner, row: Row, size: int) -> Logits:
+    parts = []
+    for start in range(0, len(row.tokens), size):
+        tokens = row.tokens[start : start + size]
+        slots = row.slots[: start + len(tokens)]
+        parts.append(native.forward(RaggedBatch([Row(tokens, slots, row.adapter, wanted=len(tokens))])))
+    return np.concatenate(parts)
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("kind", [Type.Q4_1, Type.Q4_0, Type.Q8_0])
+def test_agrees_with_onnx_runtime(tmp_path: Path, kernels: str, kind: Type) -> None:
+    model = open_model(write_tiny_model(tmp_path / "model.gguf", kind=kind))
+    reference = OnnxRunner(model, threads=1, kv_slots=1_024, max_positions=128)
+    base = [replace(row, adapter=BASE) for row in rows()]
+    for own, other in zip(run(runner(model, kernels=kernels), base), run(reference, base), strict=True):
+        np.testing.assert_allclose(own, other, atol=0.02)
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_adapters_agree_with_onnx_runtime(model: Model, adapters: list[Adapter], kernels: str) -> None:
+    reference = OnnxRunner(model, threads=1, kv_slots=1_024, max_positions=128)
+    reference.set_adapters(adapters)
+    ours = run(runner(model, adapters, kernels=kernels), rows())
+    for own, other in zip(ours, run(reference, rows()), strict=True):
+        np.testing.assert_allclose(own, other, atol=0.02)
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_a_row_is_the_same_alone_and_in_any_batch(
+    model: Model, adapters: list[Adapter], kernels: str
+) -> None:
+    batch = rows()
+    together = run(runner(model, adapters, kernels=kernels), batch)
+    backwards = run(runner(model, adapters, kernels=kernels), batch[::-1])[::-1]
+    alone = runner(model, adapters, threads=1, kernels=kernels)
+    for row, own, other in zip(batch, together, backwards, strict=True):
+        np.testing.assert_array_equal(own, other)
+        np.testing.assert_array_equal(own, alone.forward(RaggedBatch([row])))
+
+
+@pytest.mark.parametrize("size", [1, 7, 16, 33])
+def test_a_row_is_the_same_after_any_chunking(model: Model, adapters: list[Adapter], size: int) -> None:
+    batch = rows()
+    native = runner(model, adapters)
+    for row, whole in zip(batch, run(native, batch), strict=True):
+        np.testing.assert_array_equal(whole, in_chunks(native, row, size))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 5])
+def test_threads_change_nothing(model: Model, adapters: list[Adapter], threads: int) -> None:
+    one = run(runner(model, adapters, threads=1), rows())
+    for own, other in zip(run(runner(model, adapters, threads=threads), rows()), one, strict=True):
+        np.testing.assert_array_equal(own, other)
+
+
+def test_many_passes_on_many_threads_stay_the_same(model: Model, adapters: list[Adapter]) -> None:
+    native = runner(model, adapters, threads=4)
+    first = native.forward(RaggedBatch(rows()))
+    for _ in range(200):
+        np.testing.assert_array_equal(native.forward(RaggedBatch(rows())), first)
+
+
+def test_only_allowed_tokens_have_logits(model: Model) -> None:
+    native = runner(model)
+    free = rows()[0]
+    words = np.zeros(-(-native.vocab // 32), np.int32)
+    words[[0, 2, -1]] = 0x00F0_0001, -1, 1
+    allowed = unpack_mask(words, native.vocab)
+    all_logits = native.forward(RaggedBatch([free]))
+    some, others = run(native, [replace(free, allowed=words), rows()[5]])
+    np.testing.assert_array_equal(some[:, allowed], all_logits[:, allowed])
+    assert np.isneginf(some[:, ~allowed]).all()
+    assert np.isfinite(others).all()
+
+
+def test_rows_may_share_the_slots_of_a_prefix(model: Model) -> None:
+    native = runner(model)
+    row = replace(rows()[2], adapter=BASE)
+    whole = native.forward(RaggedBatch([row]))
+    fork = np.concatenate([row.slots[:30], np.arange(900, 907, dtype=np.int32)])
+    forked = native.forward(RaggedBatch([Row(row.tokens[30:], fork, wanted=7)]))
+    np.testing.assert_array_equal(forked, whole[30:])
+
+
+def test_a_swap_replaces_what_was_resident(model: Model, adapters: list[Adapter]) -> None:
+    native = runner(model, adapters)
+    row = replace(rows()[0], adapter=1)
+    before = native.forward(RaggedBatch([row]))
+    native.set_adapters([None, adapters[2], adapters[1]])
+    other = native.forward(RaggedBatch([row]))
+    moved = native.forward(RaggedBatch([replace(row, adapter=2)]))
+    np.testing.assert_array_equal(moved, before)
+    assert not np.array_equal(other, before)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"slots": np.arange(1_010, 1_030, dtype=np.int32)}, "slot 1024"),
+        ({"slots": np.arange(-1, 19, dtype=np.int32)}, "slot -1"),
+        ({"slots": np.arange(200, dtype=np.int32)}, "at most 128"),
+        ({"slots": np.arange(3, dtype=np.int32)}, "slots for its tokens"),
+        ({"wanted": 21}, "wanted after more"),
+        ({"adapter": 7}, "no such adapter"),
+        ({"allowed": np.zeros(1, np.int32)}, "a bit for each"),
+    ],
+)
+def test_a_batch_that_breaks_a_rule_is_refused(model: Model, change: dict[str, object], reason: str) -> None:
+    native = runner(model)
+    with pytest.raises(ModelError, match=reason):
+        native.forward(RaggedBatch([replace(rows()[0], **change)]))  # type: ignore[arg-type]
+    assert np.isfinite(native.forward(RaggedBatch(rows()[5:]))).all()
+
+
+def test_an_idle_runner_sleeps(model: Model) -> None:
+    native = runner(model, threads=4)
+    native.forward(RaggedBatch(rows()[:1]))
+    time.sleep(0.1)
+    before = time.process_time()
+    time.sleep(1)
+    assert time.process_time() - before < 0.02
+
+
+def test_unknown_kernels_are_refused(model: Model) -> None:
+    with pytest.raises(ModelError, match="no kernels named mmx"):
+        runner(model, kernels="mmx")
+
+
+def test_auto_takes_the_native_runner(model: Model, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    assert runners.open_runner(model, EngineSettings(kv_tokens=512)).name == "native"
+    assert f"runner: native ({KERNELS[0]} kernels)" in caplog.text
+
+
+def test_auto_says_why_it_takes_onnx_runtime(
+    model: Model, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(runners, "UNAVAILABLE", "not built")
+    assert runners.open_runner(model, EngineSettings(kv_tokens=512)).name == "onnx"
+    assert "runner: onnx (the native one is missing: not built)" in caplog.text
+
+
+def test_sizes_that_the_kernels_cannot_handle_are_refused(model: Model) -> None:
+    odd = replace(model, params=replace(model.params, head_dim=20))
+    with pytest.raises(ModelError, match="head size 20 must be a multiple of 16"):
+        runner(odd)
