@@ -257,7 +257,10 @@ def test_an_adapter_is_swapped_in_and_out(rooms: Rooms, tmp_path: Path) -> None:
     folder = write_random_adapter(tmp_path / "adapters" / "a", rooms.engine.model, rooms.engine.base_hash)
 
     async def scene(village: Village) -> str:
+        while not village.readiness()[0]:
+            await asyncio.sleep(0.02)
         version = await village.load_adapter(LoadAdapter(name="explorer", path=str(folder)))
+        assert village.readiness()[0]  # an adapter is swapped while turns go on
         await turn(village, observation(said("hello")))
         await village.unload_adapter(UnloadAdapter(name="explorer"))
         await turn(village, observation(said("hello")))

@@ -64,13 +64,13 @@ class Rooms:
             store = undo.enter_context(closing(Store.open(settings.store)))
             shelf = AdapterShelf(engine, library, settings.adapters_dirs, store)
             shelf.load_all()
+            tokenizer = engine.tokenizer
+            compiler = GrammarCompiler(tokenizer.to_json(), tokenizer.vocab_size, tokenizer.eos_id)
+            generator = Generator(engine, compiler, settings.agents)
+            turns = TurnRunner(generator, prompts, policy, shelf, settings.agents)
+            for persona in library.personas.values():
+                turns.warm(persona, first=True)
             undo.pop_all()
-        tokenizer = engine.tokenizer
-        compiler = GrammarCompiler(tokenizer.to_json(), tokenizer.vocab_size, tokenizer.eos_id)
-        generator = Generator(engine, compiler, settings.agents)
-        turns = TurnRunner(generator, prompts, policy, shelf, settings.agents)
-        for persona in library.personas.values():
-            turns.warm(persona)
         registry = CollectorRegistry()
         stages = (library, engine, store, behaviour_log, policy, shelf, prompts, generator, turns)
         return cls(settings, *stages, Metrics(registry, engine, store), registry)

@@ -125,10 +125,15 @@ class TurnRunner:
     shelf: AdapterShelf
     settings: AgentSettings
     warming: set[str] = field(default_factory=set)
-    """Personas whose opening is still being prefilled."""
+    """Personas whose opening is being prefilled for the first time."""
 
-    def warm(self, persona: Persona) -> None:
-        """Prefill what all prompts of a persona begin with: no first answer need wait for it."""
+    def warm(self, persona: Persona, *, first: bool = False) -> None:
+        """Prefill what all prompts of a persona begin with: no first answer need wait for it.
+
+        Args:
+            first: the service starts, and is not ready before it is done. When an adapter is swapped later,
+                turns go on meanwhile.
+        """
         request = GenerationRequest(
             sequence_id=f"opening/{persona.name}",
             prompt=self.prompts.opening(persona),
@@ -137,7 +142,8 @@ class TurnRunner:
             priority=WARM_PRIORITY,
         )
         try:
-            self.warming.add(persona.name)  # before the engine's thread may call back
+            if first:
+                self.warming.add(persona.name)  # before the engine's thread may call back
             self.generator.engine.submit(request, partial(self._warmed, persona.name))
         except Busy:
             self.warming.discard(persona.name)
