@@ -14,6 +14,7 @@ from townsfolk.agents import (
     occasion_in,
     offers_for,
 )
+from townsfolk.agents.session import MAX_PLAYERS
 from townsfolk.errors import InvalidRequest, ModelError
 from townsfolk.interpreter import defuse
 from townsfolk.personas import PersonaLibrary
@@ -85,6 +86,15 @@ def test_gifts_and_blows_are_remembered() -> None:
     session.remember([event(EventKind.GIFT, who="Alice", name="default:apple", count=1)])
     session.remember([event(EventKind.PUNCHED, who="Alice")])
     assert session.memories["Alice"].facts == ("gave you default:apple", "hit you")
+
+
+def test_who_was_not_seen_for_longest_is_forgotten_first() -> None:
+    session = session_of(observation())
+    for n in [*range(MAX_PLAYERS), 0, MAX_PLAYERS]:
+        session.remember([event(EventKind.JOINED, who=f"p{n}")])
+    assert len(session.memories) == MAX_PLAYERS
+    assert "p0" in session.memories
+    assert "p1" not in session.memories
 
 
 def test_the_ring_keeps_the_last_windows() -> None:

@@ -73,8 +73,8 @@ class PromptBuilder:
         Names, titles and words of players are untrusted: no line of theirs becomes two, none holds a tag.
         """
         known = [_state(view), _remembered(session.memories.get(occasion.player)), *hints]
-        return _lines(
-            *(one_line(self._defuse(line)) for line in (_aside(known), _happened(occasion, session.name)))
+        return lines(
+            *(one_line(self._defuse(line)) for line in (aside(known), _happened(occasion, session.name)))
         )
 
     def _encode(self, session: Session, persona: Persona, window_text: str) -> list[int]:
@@ -96,7 +96,7 @@ def opening(persona: Persona) -> Messages:
         )
     ]
     for example in persona.examples:
-        asked = _lines(_aside(example.hints), f"{SHOWN_PLAYER} to {SHOWN_NAME}: {example.player}")
+        asked = lines(aside(example.hints), f"{SHOWN_PLAYER} to {SHOWN_NAME}: {example.player}")
         messages += [("user", asked), ("assistant", example.reply)]
     return [(role, fill(text, name=SHOWN_NAME, player=SHOWN_PLAYER)) for role, text in messages]
 
@@ -128,11 +128,12 @@ def one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def _lines(*lines: str) -> str:
-    return "\n".join(line for line in lines if line)
+def lines(*parts: str) -> str:
+    """The `parts` that are not empty, one a line."""
+    return "\n".join(part for part in parts if part)
 
 
-def _aside(sentences: Sequence[str]) -> str:
+def aside(sentences: Sequence[str]) -> str:
     """What the villager is told besides the words of the player, in brackets on a line of its own."""
     told = " ".join(sentence for sentence in sentences if sentence)
     return f"({told})" if told else ""

@@ -10,6 +10,8 @@ from townsfolk.errors import InvalidRequest
 from townsfolk.types import Event, EventKind, Memory, Observation, SelfState, Surroundings
 
 MAX_FACTS = 8
+MAX_PLAYERS = 256
+"""Players that a villager keeps in mind; the one not seen for longest is forgotten for a new one."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class Session:
     def restore(self, windows: Iterable[Window], memories: Iterable[Memory]) -> None:
         """Take back what an earlier run of the service stored."""
         self.windows.extend(windows)
-        self.memories = {memory.player: memory for memory in memories}
+        by_age = sorted(memories, key=lambda memory: memory.last_seen)
+        self.memories = {memory.player: memory for memory in by_age}
         self.restored = True
 
     def observe(self, observation: Observation) -> View:
@@ -100,7 +103,11 @@ class Session:
         for event in events:
             fact = _fact(event)
             if event.who and (fact or event.kind is EventKind.JOINED):
-                changed[event.who] = self.memories[event.who] = self._grown(event, fact)
+                grown = self._grown(event, fact)
+                self.memories.pop(event.who, None)  # to the end: the first is the one not seen for longest
+                changed[event.who] = self.memories[event.who] = grown
+        while len(self.memories) > MAX_PLAYERS:
+            del self.memories[next(iter(self.memories))]
         return list(changed.values())
 
     def add_window(self, window: Window) -> None:

@@ -147,16 +147,16 @@ class Store:
             actions = _actions_of(session, turns)
             return tuple(rows.read_turn(turn, actions[turn.turn_id]) for turn in reversed(turns))
 
-    def memories_of(self, game_id: str, villager_id: str) -> tuple[Memory, ...]:
-        """What a villager remembers, by player.
+    def memories_of(self, game_id: str, villager_id: str, limit: int = 256) -> tuple[Memory, ...]:
+        """What a villager remembers of the players it saw last, by player.
 
         Raises:
             StoreError: the database is away.
         """
         query = select(MemoryRow).where(MemoryRow.game_id == game_id, MemoryRow.villager_id == villager_id)
         with self._database.transaction() as session:
-            found = session.scalars(query.order_by(MemoryRow.player))
-            return tuple(rows.read_memory(row) for row in found)
+            found = session.scalars(query.order_by(MemoryRow.last_seen.desc()).limit(limit))
+            return tuple(sorted(map(rows.read_memory, found), key=lambda memory: memory.player))
 
     def counts(self) -> dict[str, int]:
         """Rows in the database, by table.

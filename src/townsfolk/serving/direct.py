@@ -5,8 +5,8 @@ import uuid
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import asdict, dataclass, field
 
-from townsfolk.agents import View, offers_for
-from townsfolk.agents.prompt import Messages, one_line, opening
+from townsfolk.agents import View, facts, offers_for
+from townsfolk.agents.prompt import Messages, aside, lines, one_line, opening
 from townsfolk.engine import Timings
 from townsfolk.errors import DeadlineExceeded, InvalidRequest
 from townsfolk.interpreter import Part, defuse
@@ -96,7 +96,8 @@ class DirectTurns:
         able = offers_for(specs, set(persona.actions) - {"say"}, NOWHERE)
         asked = game.matcher.asked(context, NOWHERE) if game else ()
         offers = tuple(offer for offer in able if offer.name in asked) or able
-        ask = _Ask(persona, opening(persona), [("user", context)], specs, offers, request.max_len, deadline)
+        told = [("user", _with_facts(persona, context))]
+        ask = _Ask(persona, opening(persona), told, specs, offers, request.max_len, deadline)
         async for chunk in self._stream(ask):
             yield chunk
 
@@ -121,9 +122,11 @@ class DirectTurns:
         (role, own), *examples = opening(persona)
         system = " ".join([own, *(one_line(defuse(text)) for kind, text in messages if kind == "system")])
         told = [(kind, defuse(text)) for kind, text in messages if kind != "system"]
+        asked_text = told[-1][1]
+        told[-1] = ("user", _with_facts(persona, asked_text))
         shown = [(role, system), *examples]
         specs = game.game.actions if game else BODILY
-        asked = game.matcher.asked(told[-1][1], NOWHERE) if game else ()
+        asked = game.matcher.asked(asked_text, NOWHERE) if game else ()
         offers = offers_for(specs, set(asked) & set(persona.on_request), NOWHERE)
         ask = _Ask(persona, shown, told, specs, offers, max_tokens, deadline, temperature)
         async for chunk in self._stream(ask):
@@ -154,7 +157,7 @@ class DirectTurns:
             raise DeadlineExceeded(
                 "the reply was not done by its deadline: raise max_wait_ms, or lower max_len"
             )
-        self._rooms.store.record_turn(_record(turn_id, ask, draft, judged, adapter or "", started))
+        self._rooms.keep(_record(turn_id, ask, draft, judged, adapter or "", started))
         yield InferChunk(turn_id=turn_id, done=True)
 
 
@@ -192,6 +195,11 @@ class _Judged:
         self.actions.append(action)
         self.verdicts.append(verdict)
         return verdict.allowed
+
+
+def _with_facts(persona: Persona, text: str) -> str:
+    """`text` after what the persona knows of it. It has no villager's name here, so it goes by its own."""
+    return lines(aside(facts(text, NOWHERE, persona, persona.name.capitalize())), text)
 
 
 def _record(turn_id: str, ask: _Ask, draft: Draft, judged: _Judged, adapter: str, started: float) -> Turn:

@@ -22,6 +22,7 @@ from townsfolk.policy.rules import load_rules
 from townsfolk.serving.adapters import AdapterShelf
 from townsfolk.serving.metrics import Metrics
 from townsfolk.serving.turns import Generator, TurnRunner
+from townsfolk.types import Turn
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -81,6 +82,15 @@ class Rooms:
             return False, "the engine has stopped: restart the service"
         warming = ", ".join(sorted(self.turns.warming))
         return not warming, f"prefilling the openings of {warming}: wait some seconds" if warming else ""
+
+    def keep(self, turn: Turn) -> None:
+        """Store a turn, note its actions in the behaviour log, count it. Waits for nothing."""
+        self.store.record_turn(turn)
+        self.behaviour_log.proposed(turn)
+        self.metrics.turns.labels(turn.finish).inc()
+        for action, verdict in zip(turn.actions, turn.verdicts, strict=True):
+            outcome = "allowed" if verdict.allowed else "refused"
+            self.metrics.actions.labels(turn.persona, action.name, outcome).inc()
 
     def run_aside(self, call: Callable[[T], None], argument: T) -> None:
         """Run a blocking call of the store off the loop; what fails is told in the log."""

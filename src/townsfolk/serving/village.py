@@ -168,13 +168,9 @@ class Village:
         self._keep(turn, session)
 
     def _keep(self, turn: Turn, session: Session) -> None:
-        """Store the turn; freeze and flag where it broke a rule that asks for it."""
-        self._rooms.store.record_turn(turn)
-        self._rooms.behaviour_log.proposed(turn)
-        self._rooms.metrics.turns.labels(turn.finish).inc()
-        for action, verdict in zip(turn.actions, turn.verdicts, strict=True):
-            outcome = "allowed" if verdict.allowed else "refused"
-            self._rooms.metrics.actions.labels(turn.persona, action.name, outcome).inc()
+        """Keep the turn; freeze and flag where it broke a rule that asks for it."""
+        self._rooms.keep(turn)
+        for verdict in turn.verdicts:
             if self._rooms.policy.is_violation(verdict):
                 self._freeze(turn, session, verdict)
 
