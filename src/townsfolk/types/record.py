@@ -1,0 +1,112 @@
+"""What is kept: turns, ratings, memories; and the adapters that are served."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from townsfolk.types.base import Id, Message, Name, PersonaName, Text
+from townsfolk.types.decision import Action, Verdict
+
+
+class Rating(Message):
+    turn_id: Id
+    player: Name
+    value: Literal[-1, 1]
+    comment: Text = ""
+
+
+class LogEntry(Message):
+    """Something that happened in the game and is worth keeping (demonstrations, engagement)."""
+
+    game_id: Id
+    villager_id: str = Field(default="", max_length=64)
+    player: str = Field(default="", max_length=64)
+    kind: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+    text: Text = ""
+    at: float = 0
+
+
+class AuditFlag(Message):
+    """Something that a person should look at: a villager that broke a rule, and was frozen for it."""
+
+    game_id: str = Field(default="", max_length=64)
+    villager_id: str = Field(default="", max_length=64)
+    turn_id: str = Field(default="", max_length=64)
+    rule: str
+    reason: str
+    at: float
+    """Unix time in seconds."""
+
+
+class Memory(Message):
+    """What a villager remembers of a player; it outlives restarts."""
+
+    game_id: Id
+    villager_id: Id
+    player: Name
+    facts: tuple[Text, ...] = Field(default=(), max_length=32)
+    met_count: int = Field(default=0, ge=0)
+    last_seen: float = 0
+    """Unix time in seconds."""
+
+
+class AdapterVersion(Message):
+    """An adapter that the engine holds, or a fault that keeps it out."""
+
+    name: str
+    """The persona it belongs to, or the name it was loaded under."""
+    content_hash: str
+    """sha256 over the config and weights, hexadecimal; what caches and rows are keyed by."""
+    rank: int
+    size_bytes: int
+    resident: bool
+    base_hash: str = ""
+
+
+class AdapterFault(Message):
+    name: str
+    reason: str
+
+
+class AdapterList(Message):
+    adapters: tuple[AdapterVersion, ...] = ()
+    faults: tuple[AdapterFault, ...] = ()
+
+
+class LoadAdapter(Message):
+    name: PersonaName
+    path: str = Field(min_length=1, max_length=512)
+    """A folder inside the service's `adapters_dir` or the personas' folders."""
+
+
+class UnloadAdapter(Message):
+    name: PersonaName
+
+
+class Turn(Message):
+    """One turn with everything needed to learn from it, audit it and repeat it."""
+
+    turn_id: Id
+    game_id: str
+    villager_id: str
+    persona: str
+    adapter_hash: str
+    """Empty: the base model alone."""
+    player: str
+    context: str
+    """The text of this turn's context window, as the model saw it."""
+    reply: str
+    """All that was decoded, tags included."""
+    actions: tuple[Action, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    """One per action, in order."""
+    started_at: float
+    """Unix time in seconds."""
+    queue_ms: float = 0
+    prefill_ms: float = 0
+    decode_ms: float = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the prompt's tokens, how many were in the KV cache already."""
+    reply_tokens: int = 0
+    finish: Literal["stop", "length", "cancelled", "late", "error"] = "stop"
