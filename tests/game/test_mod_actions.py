@@ -99,8 +99,10 @@ def test_free_doors_and_gates_are_opened_and_closed_again(found: Found) -> None:
         pytest.skip("this game has no doors")
     assert verdict(found["door"]["outcome"]) == DONE
     assert not found["door"]["open"]
-    assert found["door_owned"]["outcome"]["verdict"] == "failed"
-    assert found["door_owned"]["z"] < 3
+    for kept in ("door_owned", "door_protected"):
+        assert found[kept]["outcome"]["verdict"] == "failed"
+        assert found[kept]["z"] < 3
+        assert not found[kept]["open"]
     assert verdict(found["gate"]["outcome"]) == DONE
     assert found["gate"]["node"] == "doors:gate_wood_closed"
 

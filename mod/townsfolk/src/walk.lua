@@ -58,7 +58,7 @@ local function start_search(v, goal)
 	local w, feet = v.walk, tf.geometry.feet(tf.body.pos(v))
 	drop_search(w)
 	w.search = tf.pathfind.new(
-		tf.terrain.class,
+		function(x, y, z) return tf.terrain.class(v, x, y, z) end,
 		feet,
 		goal,
 		{ within = w.within, max_cells = w.best and BEST_CELLS or nil }
@@ -152,7 +152,7 @@ local function steer(v, w, pos, cell)
 	local dx, dz = cell.x - pos.x, cell.z - pos.z
 	local scale = w.speed / math.max(0.01, math.sqrt(dx * dx + dz * dz))
 	local vy = velocity.y
-	if tf.terrain.class(cell.x, cell.y, cell.z) == "water" or cell.y - 0.5 > pos.y + 1.1 then
+	if tf.terrain.class(v, cell.x, cell.y, cell.z) == "water" or cell.y - 0.5 > pos.y + 1.1 then
 		vy = cell.y > pos.y and SWIM_SPEED or -SWIM_SPEED
 	elseif w.stuck_for > STUCK_SECONDS / 2 and vy == 0 then
 		vy = HOP_SPEED
@@ -163,13 +163,13 @@ local function steer(v, w, pos, cell)
 end
 
 -- The door on the way is opened, also one that somebody has closed on us; the one behind is closed.
-local function tend_doors(w, pos, cell)
+local function tend_doors(v, w, pos, cell)
 	if w.door and tf.geometry.distance(pos, w.door) > DOOR_BEHIND and w.door ~= cell then
 		tf.terrain.close_door(w.door)
 		w.door = nil
 	end
 	for _, at in ipairs({ cell, tf.geometry.feet(pos) }) do
-		if tf.terrain.open_door(at) then
+		if tf.terrain.open_door(v, at) then
 			w.door = at
 		end
 	end
@@ -195,13 +195,13 @@ local function go(v, w, dtime)
 		end
 		return
 	end
-	local class = tf.terrain.class(cell.x, cell.y, cell.z)
+	local class = tf.terrain.class(v, cell.x, cell.y, cell.z)
 	note_progress(w, tf.geometry.distance(pos, cell), dtime)
 	if not PASSABLE[class] or w.stuck_for > STUCK_SECONDS then
 		retry(v, w, pos)
 		return
 	end
-	tend_doors(w, pos, cell)
+	tend_doors(v, w, pos, cell)
 	steer(v, w, pos, cell)
 end
 

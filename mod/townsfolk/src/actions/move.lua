@@ -103,7 +103,7 @@ local function stroll_goal(v)
 	end
 	for _ = 1, WANDER_TRIES do
 		goal = ahead(pos, math.random() * 2 * math.pi, WANDER_MIN + math.random() * (WANDER_MAX - WANDER_MIN))
-		if tf.terrain.class(goal.x, goal.y, goal.z) == "open" then
+		if tf.terrain.class(v, goal.x, goal.y, goal.z) == "open" then
 			break
 		end
 	end

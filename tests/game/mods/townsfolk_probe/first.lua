@@ -102,6 +102,7 @@ if probe.has_doors then
 		core.get_meta(at):set_string("owner", owner)
 		probe.set(plot, 0, 1, 9, probe.mark)
 		local outcome = probe.done(v, "goto", probe.mark)
+		probe.wait(5, function() return not doors.get(at):state() end)
 		return { outcome = outcome, z = townsfolk.get_pos(v).z - plot.z, open = doors.get(at):state() }
 	end
 
@@ -115,11 +116,16 @@ if probe.has_doors then
 		probe.set(plot, 0, 1, 3, "doors:gate_wood_closed")
 		probe.set(plot, 0, 1, 9, probe.mark)
 		local outcome = probe.done(v, "goto", probe.mark)
+		probe.wait(5, function() return probe.at(plot, 0, 1, 3) == "doors:gate_wood_closed" end)
 		return { outcome = outcome, z = townsfolk.get_pos(v).z - plot.z, node = probe.at(plot, 0, 1, 3) }
 	end)
 
 	scene("door", function(plot) return house(plot, "Porter", "") end)
 	scene("door_owned", function(plot) return house(plot, "Guest", "bob") end)
+	scene("door_protected", function(plot)
+		probe.protected[core.pos_to_string(vector.new(plot.x, 1, plot.z + 3))] = true
+		return house(plot, "Caller", "")
+	end)
 end
 
 scene("dig", function(plot)
