@@ -49,6 +49,7 @@ function run.help(player)
 			lines[#lines + 1] = ("/ai %s: %s"):format(entry[1], entry[2])
 		end
 	end
+	lines[#lines + 1] = "Right-click a villager to talk; sneak and right-click to give it what you hold."
 	return true, table.concat(lines, "\n")
 end
 
