@@ -61,8 +61,8 @@ int multiply_add() {
     __m256i sums[8] = {}, x = _mm256_set1_epi8(3);
     const __m256i ones = _mm256_set1_epi16(1);
     for (int step = 0; step < kSteps; ++step) {
-        asm volatile("" : "+x"(x));
         for (auto& sum : sums) {
+            asm volatile("" : "+x"(x));  // or one product would serve all sums
             sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(x, x), ones));
         }
     }
@@ -87,8 +87,10 @@ int multiply_add() {
     int sums[8] = {};
     std::int8_t x = 3;
     for (int step = 0; step < kSteps; ++step) {
-        asm volatile("" : "+r"(x));
-        for (int& sum : sums) sum += x * x;
+        for (int& sum : sums) {
+            asm volatile("" : "+r"(x));  // or one product would serve all sums
+            sum += x * x;
+        }
     }
     return sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
 }
