@@ -176,6 +176,9 @@ class PythonDecoder {
 }  // namespace
 
 NB_MODULE(_native, module) {
+    // An interpreter that ends while the engine is open keeps its objects: no news for whoever reads the
+    // terminal.
+    nb::set_leak_warnings(false);
     module.doc() = "A llama decoder for ragged batches with a LoRA adapter for each row.";
     nb::class_<PackedMatrix>(module, "PackedMatrix", "A weight matrix, laid out for the kernels.");
     nb::class_<Adapter>(module, "Adapter", "A LoRA adapter, laid out for the kernels.");
