@@ -11,9 +11,9 @@ from townsfolk.engine import Timings
 from townsfolk.errors import DeadlineExceeded, InvalidRequest
 from townsfolk.interpreter import Part, defuse
 from townsfolk.policy.check import Policy
+from townsfolk.serving.decode import Draft
 from townsfolk.serving.games import GameState
 from townsfolk.serving.rooms import Rooms
-from townsfolk.serving.turns import Draft
 from townsfolk.types import (
     MAX_TEXT,
     Action,

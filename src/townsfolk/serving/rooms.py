@@ -20,8 +20,9 @@ from townsfolk.personas import PersonaLibrary
 from townsfolk.policy.check import Policy
 from townsfolk.policy.rules import load_rules
 from townsfolk.serving.adapters import AdapterShelf
+from townsfolk.serving.decode import Generator
 from townsfolk.serving.metrics import Metrics
-from townsfolk.serving.turns import Generator, TurnRunner
+from townsfolk.serving.turns import TurnRunner
 from townsfolk.types import Turn
 
 log = logging.getLogger(__name__)
