@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +83,7 @@ def references(model: Model, model_path: Path, folders: list[Path]) -> list[Refe
     base = AutoModelForCausalLM.from_pretrained(
         str(model_path.parent), gguf_file=model_path.name, dtype=torch.float32
     )
-    adapted = PeftModel.from_pretrained(base, str(folders[0]), adapter_name="0")
+    adapted: Any = PeftModel.from_pretrained(base, str(folders[0]), adapter_name="0")
     for name, folder in enumerate(folders[1:], start=1):
         adapted.load_adapter(str(folder), adapter_name=str(name))
     adapted.eval()
@@ -96,7 +97,7 @@ def references(model: Model, model_path: Path, folders: list[Path]) -> list[Refe
         ids = [[2] * pad + asked[index] for pad, index in zip(padding, indexes, strict=True)]
         mask = [[0] * pad + [1] * (longest - pad) for pad in padding]
         adapted.set_adapter(str(slot))
-        out = adapted.generate(  # type: ignore[no-untyped-call]
+        out = adapted.generate(
             input_ids=torch.tensor(ids),
             attention_mask=torch.tensor(mask),
             min_new_tokens=STEPS,
