@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from townsfolk.demo.children import Child, free_port, require_free, stopped_at_end
+from townsfolk.demo.children import Child, _Interrupts, free_port, require_free, stopped_at_end
 from townsfolk.errors import LaunchError
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
@@ -117,3 +117,13 @@ def test_peak_memory_is_read_from_the_kernel(tmp_path: Path) -> None:
         while child.peak_memory_mb() < 50:
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def test_a_signal_while_a_program_starts_is_raised_once_it_is_noted() -> None:
+    interrupts, noted = _Interrupts(), False
+    with pytest.raises(KeyboardInterrupt), interrupts.held():
+        interrupts(signal.SIGINT, None)
+        noted = True
+    assert noted
+    with pytest.raises(KeyboardInterrupt):
+        interrupts(signal.SIGINT, None)

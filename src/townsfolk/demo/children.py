@@ -19,6 +19,35 @@ TAIL_LINES = 15
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class _Interrupts:
+    """Signal handler: raises KeyboardInterrupt, but not between a program's start and the note of it.
+
+    Else a ctrl-C at that moment would leave a program that nobody knows of.
+    """
+
+    def __init__(self) -> None:
+        self._held = self._came = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if not self._held:
+            raise KeyboardInterrupt
+        self._came = True
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """A signal that comes within the block is raised at its end."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held, came, self._came = False, self._came, False
+            if came:
+                raise KeyboardInterrupt
+
+
+_interrupts = _Interrupts()
+
+
 class Child:
     """One program in a process group of its own, so that a terminal's ctrl-C reaches the parent alone."""
 
@@ -38,7 +67,7 @@ class Child:
     def start(self) -> None:
         """Start it anew; its output is added to the log."""
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("ab") as log:
+        with self._log.open("ab") as log, _interrupts.held():
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
@@ -94,7 +123,7 @@ class Child:
 @contextlib.contextmanager
 def stopped_at_end(children: Sequence[Child]) -> Iterator[None]:
     """Stops `children`, the last first, however the block ends: done, failed, ctrl-C, SIGTERM or SIGHUP."""
-    before = {number: signal.signal(number, _interrupt) for number in ENDINGS}
+    before = {number: signal.signal(number, _interrupts) for number in ENDINGS}
     try:
         yield
     finally:
@@ -105,10 +134,6 @@ def stopped_at_end(children: Sequence[Child]) -> Iterator[None]:
             child.stop()
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def require_free(port: int, kind: socket.SocketKind, option: str) -> None:
