@@ -120,10 +120,15 @@ def test_peak_memory_is_read_from_the_kernel(tmp_path: Path) -> None:
 
 
 def test_a_signal_while_a_program_starts_is_raised_once_it_is_noted() -> None:
-    interrupts, noted = _Interrupts(), False
-    with pytest.raises(KeyboardInterrupt), interrupts.held():
-        interrupts(signal.SIGINT, None)
-        noted = True
-    assert noted
+    interrupts, noted = _Interrupts(), []
+
+    def start() -> None:
+        with interrupts.held():
+            interrupts(signal.SIGINT, None)
+            noted.append("started")
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert noted == ["started"]
     with pytest.raises(KeyboardInterrupt):
         interrupts(signal.SIGINT, None)
