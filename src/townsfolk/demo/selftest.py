@@ -171,9 +171,7 @@ class Selftest:
     def _outage(self) -> None:
         with self._check(f"without the service the villagers go by script within {SCRIPT_SECONDS} s") as told:
             self._village.service.kill()
-            seconds = self._seconds_until(
-                "the script took over", 10, lambda: self._village.status().by_script
-            )
+            seconds = self._seconds_until("the script took over", 10, self._by_script)
             self.report.timings["script took over"] = seconds
             told.append(f"after {seconds:.1f} s")
             if seconds > SCRIPT_SECONDS:

@@ -3,20 +3,17 @@
 import time
 import uuid
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 
 from townsfolk.agents import View, facts, offers_for
 from townsfolk.agents.prompt import Messages, aside, lines, one_line, opening
-from townsfolk.engine import Timings
 from townsfolk.errors import DeadlineExceeded, InvalidRequest
-from townsfolk.interpreter import Part, defuse
-from townsfolk.policy.check import Policy
+from townsfolk.interpreter import defuse
 from townsfolk.serving.decode import Draft
 from townsfolk.serving.games import GameState
+from townsfolk.serving.judge import Judge
 from townsfolk.serving.rooms import Rooms
 from townsfolk.types import (
-    MAX_TEXT,
-    Action,
     ActionSpec,
     InferChunk,
     InferReply,
@@ -27,8 +24,6 @@ from townsfolk.types import (
     Sampling,
     SelfState,
     Surroundings,
-    Turn,
-    Verdict,
 )
 
 NOWHERE = View(0, 0.5, SelfState(position=Position(x=0, y=0, z=0), hp=20), Surroundings())
@@ -134,7 +129,8 @@ class DirectTurns:
 
     async def _stream(self, ask: _Ask) -> AsyncGenerator[InferChunk, None]:
         turn_id, draft, started = uuid.uuid4().hex, Draft(), time.time()
-        judged = _Judged(self._rooms.policy, ask)
+        judge = Judge(self._rooms.policy, ask.persona, {spec.name: spec for spec in ask.specs})
+        spoken = False
         adapter = self._rooms.shelf.hash_of(ask.persona.name)
         parts = self._rooms.generator.parts(
             draft,
@@ -149,74 +145,20 @@ class DirectTurns:
         )
         try:
             async for part in parts:
-                text, actions = judged.allowed(part)
-                yield InferChunk(turn_id=turn_id, text=text, actions=actions)
+                actions = tuple(action.tag() for action in part.actions if judge.may(action))
+                text = part.speech if part.speech and judge.may_say(part.speech) else ""
+                gap, spoken = " " if text and spoken else "", spoken or bool(text)
+                yield InferChunk(turn_id=turn_id, text=gap + text, actions=actions)
         finally:
             self._rooms.engine.drop(turn_id)
         if draft.finish == "late":
             raise DeadlineExceeded(
                 "the reply was not done by its deadline: raise max_wait_ms, or lower max_len"
             )
-        self._rooms.keep(_record(turn_id, ask, draft, judged, adapter or "", started))
+        self._rooms.keep(judge.record(turn_id, ask.text, draft, adapter, started))
         yield InferChunk(turn_id=turn_id, done=True)
-
-
-@dataclass
-class _Judged:
-    """What policy says of a reply's parts. There is no villager, so nothing counts against a rate."""
-
-    policy: Policy
-    ask: _Ask
-    actions: list[Action] = field(default_factory=list)
-    verdicts: list[Verdict] = field(default_factory=list)
-    spoken: bool = False
-
-    def allowed(self, part: Part) -> tuple[str, tuple[str, ...]]:
-        """What may be said of `part`, set off from what was said before, and the insides of its tags."""
-        actions = tuple(action.tag() for action in part.actions if self._may(action))
-        if not part.speech or not self._may_say(part.speech):
-            return "", actions
-        gap, self.spoken = " " if self.spoken else "", True
-        return gap + part.speech, actions
-
-    def _may(self, action: Action) -> bool:
-        persona = self.ask.persona
-        spec = next((spec for spec in self.ask.specs if spec.name == action.name), None)
-        verdict = self.policy.check(
-            persona.name, persona.actions, action, spec, "", time.monotonic(), counted=False
-        )
-        return self._note(action, verdict)
-
-    def _may_say(self, text: str) -> bool:
-        verdict = self.policy.check_speech(text)
-        return verdict.allowed or self._note(Action(name="say", args=(text[:MAX_TEXT],)), verdict)
-
-    def _note(self, action: Action, verdict: Verdict) -> bool:
-        self.actions.append(action)
-        self.verdicts.append(verdict)
-        return verdict.allowed
 
 
 def _with_facts(persona: Persona, text: str) -> str:
     """`text` after what the persona knows of it. It has no villager's name here, so it goes by its own."""
     return lines(aside(facts(text, NOWHERE, persona, persona.name.capitalize())), text)
-
-
-def _record(turn_id: str, ask: _Ask, draft: Draft, judged: _Judged, adapter: str, started: float) -> Turn:
-    timings = draft.timings or Timings(0, 0, 0, 0, 0)
-    return Turn(
-        turn_id=turn_id,
-        game_id="",
-        villager_id="",
-        persona=ask.persona.name,
-        adapter_hash=adapter,
-        player="",
-        context=ask.text,
-        reply=draft.text,
-        actions=tuple(judged.actions),
-        verdicts=tuple(judged.verdicts),
-        started_at=started,
-        reply_tokens=draft.tokens,
-        finish=draft.finish,
-        **asdict(timings),
-    )

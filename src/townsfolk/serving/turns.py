@@ -95,7 +95,7 @@ class TurnRunner:
         turn.close(draft.finish)
         if draft.text:
             session.add_window(Window(text, draft.text))
-        return turn.record(text, draft, adapter or "", started)
+        return turn.record(text, draft, adapter, started)
 
 
 def _open_to(persona: Persona, occasion: Occasion, asked: Collection[str]) -> set[str]:
