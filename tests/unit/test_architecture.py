@@ -8,7 +8,7 @@ import pytest
 import townsfolk
 
 PACKAGE = Path(townsfolk.__file__).parent
-STAGES = ("gateway", "agents", "personas", "engine", "interpreter", "policy", "feedback")
+STAGES = ("gateway", "agents", "personas", "engine", "interpreter", "policy", "feedback", "training")
 COMMON = {"types", "errors", "config", "__version__"}
 
 

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from townsfolk.cli import models, personas, play, serve, settings
+from townsfolk.cli import data, models, personas, play, serve, settings
 from townsfolk.errors import TownsfolkError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.add_typer(models.app, name="models")
+app.add_typer(data.app, name="data")
 app.command("personas")(personas.personas)
 app.command("settings")(settings.settings)
 app.command("play")(play.play)

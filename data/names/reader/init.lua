@@ -1,0 +1,17 @@
+-- Writes what every item is called in English to names.json in the world's folder, then ends the server.
+
+-- Titles carry marks for translation: \27(T@mod) … \27E.
+local function plain(text)
+	return text:gsub("\27%([^)]*%)", ""):gsub("\27[EF]", ""):match("^[^\n]*")
+end
+
+core.register_on_mods_loaded(function()
+	local titles = {}
+	for name, def in pairs(core.registered_items) do
+		if name:find(":", 1, true) and (def.groups or {}).not_in_creative_inventory ~= 1 then
+			titles[name] = plain(def.short_description or def.description or "")
+		end
+	end
+	core.safe_file_write(core.get_worldpath() .. "/names.json", core.write_json(titles))
+	core.after(0, core.request_shutdown)
+end)

@@ -1,0 +1,86 @@
+"""Whether an exchange says and does only what its scene holds. It refuses to judge how well that is said.
+
+A reply is grounded when each game word in it ("iron", "torch", "east") stands for something near, carried,
+built or given, or comes from the player's words or the persona's knowledge. Words that the game's titles
+share with everyday speech ("light", "high") are no game words: see `names.EVERYDAY`.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import get_args
+
+from townsfolk.training.exchange import Exchange
+from townsfolk.training.names import Names, words
+from townsfolk.types import Direction, Persona
+
+ARGUMENTS = {
+    "goto": "near", "follow": "near", "look_at": "near", "dig": "near", "take": "near", "attack": "near",
+    "guard": "near", "place": "carried", "give": "carried",
+}  # fmt: skip
+"""Action -> where the name in its first argument must be found."""
+
+
+def faults(exchange: Exchange, persona: Persona, names: Names) -> list[str]:
+    """What is wrong with `exchange`, besides its schema; empty when nothing is."""
+    return [*_unknown(exchange, names), *_absent(exchange, persona, names), *_wrong_act(exchange, persona)]
+
+
+def _unknown(exchange: Exchange, names: Names) -> Iterator[str]:
+    seen = [what.rpartition(" ") for what in exchange.near]
+    registered = [name for kind, _, name in seen if kind in ("", "mob", "item")]
+    for name in (*registered, *exchange.have, *exchange.gift, *exchange.built, exchange.holds):
+        if name and name not in names.titles:
+            yield f"{name} is no name of the game: take one of data/names"
+
+
+def _absent(exchange: Exchange, persona: Persona, names: Names) -> Iterator[str]:
+    known = frozenset(words(" ".join((*_shown(exchange, names), *_known(persona)))))
+    absent = sorted((frozenset(words(exchange.reply)) & names.words) - known)
+    if absent:
+        yield f"the reply speaks of {', '.join(absent)}, which the scene does not show"
+    told = {way for way in get_args(Direction)[:-1] if re.search(rf"\b{way}\b", exchange.reply.lower())}
+    seen = {place.split(" ")[1] for place in exchange.near.values()}
+    wrong = sorted(told - seen - {*words(exchange.said)} - {exchange.act.removeprefix("move_")})
+    if wrong:
+        yield f"the reply says {', '.join(wrong)}, where nothing is"
+
+
+def _shown(exchange: Exchange, names: Names) -> Iterator[str]:
+    scene = (*exchange.near, *exchange.have, *exchange.gift, *exchange.built, exchange.holds, exchange.act)
+    for name in (part for text in scene for part in text.split(" ")):
+        yield re.sub("[:_]", " ", name)
+        yield names.titles.get(name, "")
+    yield from (exchange.said, exchange.doing, exchange.remembers, *exchange.near.values())
+
+
+def _known(persona: Persona) -> Iterator[str]:
+    yield from (persona.title, persona.speech)
+    for known in persona.knowledge:
+        yield from (known.says, *known.about)
+
+
+def _wrong_act(exchange: Exchange, persona: Persona) -> Iterator[str]:
+    if not exchange.act:
+        return
+    name, *arguments = exchange.act.split(" ")
+    if name not in persona.actions:
+        yield f"a {persona.name} never does {name}: its actions are {', '.join(persona.actions)}"
+    place = ARGUMENTS.get(name)
+    if place and (not arguments or arguments[0] not in _found(exchange, place)):
+        yield f"{exchange.act}: what it names is not {place}"
+    if name == "give" and not _can_give(exchange, arguments):
+        yield f"{exchange.act}: give what is carried, not more of it, to somebody near"
+
+
+def _found(exchange: Exchange, place: str) -> Iterable[str]:
+    if place == "carried":
+        return {*exchange.have, *exchange.gift}
+    return {what.rpartition(" ")[2] for what in exchange.near} | {"{player}", "home"}
+
+
+def _can_give(exchange: Exchange, arguments: list[str]) -> bool:
+    if len(arguments) != 3 or not arguments[1].isdigit():
+        return False
+    item, count, receiver = arguments
+    carried = exchange.have.get(item, 0) + exchange.gift.get(item, 0)
+    return 1 <= int(count) <= carried and receiver in _found(exchange, "near")

@@ -1,0 +1,63 @@
+"""What the things of a game are called: `data/names`, read from running servers."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from townsfolk.errors import ConfigError
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words without plural s and apostrophes."""
+    plain = re.sub(r"['’]", "", text.lower())
+    return [w[:-1] if len(w) > 3 and w.endswith("s") else w for w in re.findall(r"[a-z0-9]+", plain)]
+
+
+EVERYDAY = frozenset(
+    words("""
+        a and big black block blue bone book bottom brown common cyan dark day desert dry empty face fancy
+        fire flow flowing good grass green grey ground high home hot in inner key large leaf leave light low
+        lump magenta night of off old on orange outer paper piece pine pink power powered red river rose
+        salt sand seed simple skeleton slab small snow source spawn stair tall the thin top trap violet wall
+        water white wild with yellow
+    """)
+)
+"""Words of titles that everyday speech has too."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """What things are called: registered name -> title, and which creatures are hostile."""
+
+    titles: Mapping[str, str]
+    hostile: frozenset[str]
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """Words that only the game's things have."""
+        return frozenset(word for title in self.titles.values() for word in words(title)) - EVERYDAY
+
+
+def read_names(folder: Path) -> Names:
+    """All files of `folder`: JSON objects, name -> title or {title, hostile}.
+
+    Raises:
+        ConfigError: no such folder, or a file that is no JSON object.
+    """
+    titles: dict[str, str] = {}
+    hostile = set()
+    for file in sorted(folder.glob("*.json")):
+        try:
+            entries = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{file}: can't be read: {error}") from error
+        for name, entry in entries.items():
+            titles[name] = entry if isinstance(entry, str) else entry["title"]
+            if isinstance(entry, dict) and entry["hostile"]:
+                hostile.add(name)
+    if not titles:
+        raise ConfigError(f"{folder}: no names there: give the folder that holds minetest_game.json")
+    return Names(titles, frozenset(hostile))

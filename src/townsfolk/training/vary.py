@@ -1,0 +1,118 @@
+"""One authored exchange -> others like it, in which the right answer follows from another state.
+
+    turned    the compass is turned or mirrored: places, orders to go, and what is said of them
+    moved     things whose distance the reply tells are nearer or farther, and it says so
+    crowded   other things stand around that have nothing to do with it
+
+What was grounded stays so. It refuses to write new lines: voices are authored.
+"""
+
+import re
+from collections.abc import Mapping
+from random import Random
+
+from townsfolk.training.exchange import Exchange
+from townsfolk.training.names import Names, words
+
+COMPASS = ("north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest")
+_WAY = re.compile(rf"(?<![a-z])({'|'.join(sorted(COMPASS, key=len, reverse=True))})", re.IGNORECASE)
+NUMBERS = words("""
+    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+    seventeen eighteen nineteen twenty
+""")
+NEAREST, FARTHEST = 2, 20
+"""Steps: what a villager sees, and `NUMBERS` has words for."""
+NOTABLE = re.compile(
+    r"^(beds:|doors:door|flowers:|default:(chest|furnace|bookshelf|ladder|.*tree$|.*sapling|stone_with|torch))"
+)
+"""Nodes that the mod tells of, as far as they stand about anywhere."""
+MOST_NEAR, MOST_ADDED = 8, 4
+_ASKS_FOR_ALL = frozenset(
+    {"see", "around", "near", "nearby", "here", "there", "anything", "something", "what"}
+)
+
+
+def varied(exchange: Exchange, names: Names, random: Random) -> Exchange:
+    """A variant of `exchange`, drawn by `random`; equal to it where nothing can be varied."""
+    return crowded(moved(turned(exchange, random), random), names, random)
+
+
+def turned(exchange: Exchange, random: Random) -> Exchange:
+    """The compass turned by quarters and perhaps mirrored: one of the eight symmetries of the square."""
+    quarters, side = random.randrange(4), random.choice((1, -1))
+    by = {way: COMPASS[(side * at + 2 * quarters) % 8] for at, way in enumerate(COMPASS)}
+    shown = " ".join((exchange.said, exchange.act, *exchange.near.values()))
+    if not _ways(exchange.reply) <= _ways(shown):  # told from knowledge: "glass goes to the south"
+        return exchange
+    return exchange.model_copy(
+        update={
+            "said": _turn(exchange.said, by),
+            "near": {what: _turn_place(place, by) for what, place in exchange.near.items()},
+            "act": _turn(exchange.act, by),
+            "reply": _turn(exchange.reply, by),
+        }
+    )
+
+
+def moved(exchange: Exchange, random: Random) -> Exchange:
+    """Each distance that the reply tells drawn anew, so that the order by distance stays."""
+    near, reply = dict(exchange.near), exchange.reply
+    for what, place in exchange.near.items():
+        steps, direction = place.split(" ", 1)
+        told = _told(reply, int(steps))
+        others = [int(other.split(" ")[0]) for name, other in near.items() if name != what]
+        if told and int(steps) not in others and not _told(exchange.said, int(steps)):
+            low = max((other + 1 for other in others if other < int(steps)), default=NEAREST)
+            high = min((other - 1 for other in others if other > int(steps)), default=FARTHEST)
+            drawn = random.randint(max(low, NEAREST), max(high, int(steps)))
+            near[what] = f"{drawn} {direction}"
+            reply = re.sub(rf"\b{told}\b", _like(told, drawn), reply, count=1)
+    return exchange.model_copy(update={"near": near, "reply": reply})
+
+
+def crowded(exchange: Exchange, names: Names, random: Random) -> Exchange:
+    """Up to `MOST_ADDED` more nodes near, none of which is spoken of."""
+    spoken = {*words(f"{exchange.said} {exchange.reply} {exchange.act}")}
+    if spoken & _ASKS_FOR_ALL:
+        return exchange
+    free = [
+        name
+        for name, title in names.titles.items()
+        if NOTABLE.match(name) and name not in exchange.near and not spoken & {*words(title)}
+    ]
+    most = min(MOST_ADDED, max(0, MOST_NEAR - len(exchange.near)))
+    added = random.sample(free, random.randint(0, most))
+    places = {name: f"{random.randint(NEAREST, FARTHEST)} {random.choice(COMPASS)}" for name in added}
+    return exchange.model_copy(update={"near": {**exchange.near, **places}})
+
+
+def _ways(text: str) -> set[str]:
+    return {way.lower() for way in _WAY.findall(text)}
+
+
+def _turn(text: str, by: Mapping[str, str]) -> str:
+    def turn(found: re.Match[str]) -> str:
+        way = by[found[0].lower()]
+        return way.capitalize() if found[0][0].isupper() else way
+
+    return _WAY.sub(turn, text)
+
+
+def _turn_place(place: str, by: Mapping[str, str]) -> str:
+    """What is written on a sign stays."""
+    steps, way, *written = place.split(" ", 2)
+    return " ".join((steps, by.get(way, way), *written))
+
+
+def _told(text: str, steps: int) -> str:
+    """How `text` tells a number of steps, if it does so once: `9`, `nine`, `Nine`."""
+    word = NUMBERS[steps] if steps < len(NUMBERS) else str(steps)
+    found = re.findall(rf"\b({steps}|{word})\b", text, re.IGNORECASE)
+    return found[0] if len(found) == 1 else ""
+
+
+def _like(told: str, steps: int) -> str:
+    """`steps` written as the number that it replaces."""
+    if told.isdigit():
+        return str(steps)
+    return NUMBERS[steps].capitalize() if told[0].isupper() else NUMBERS[steps]
