@@ -1,5 +1,9 @@
-// Attention of one token's queries over the past of a key-value head, over the `Simd` of the file that
+// Attention of some tokens' queries over the past of a key-value head, over the `Simd` of the file that
 // includes this; what kernels_impl.hpp says of linking holds here too.
+//
+// Positions are taken in stretches of `kStretch`, counted from the start of the sequence. Each stretch is
+// attended to on its own (scores, softmax, mixed values), and what comes of it is merged in order, so a
+// query's arithmetic is the same whoever shares its keys and whichever thread has which stretch.
 #pragma once
 
 #include "exponential.hpp"
@@ -9,80 +13,209 @@ namespace townsfolk {
 namespace {
 
 constexpr float kLowest = -__builtin_huge_valf();
+constexpr int kQueries = 3;  // that share what is loaded: with two keys their sums fill the registers
 
-// A softmax that is refined from one stretch of positions to the next.
-struct RunningSoftmax {
-    float most = kLowest;
-    float total = 0;
+// Where the query numbered `index` of the tokens' `tokens * group` is, and what comes of it.
+inline const float* query_at(const AttentionHead& head, int index) {
+    return head.queries + index / head.group * head.query_stride +
+           static_cast<std::size_t>(index % head.group) * head.head_dim;
+}
+inline std::size_t result_at(const AttentionHead& head, int index) {
+    return static_cast<std::size_t>(index / head.group) * head.heads + index % head.group;
+}
+inline AttentionSum& sum_at(const AttentionHead& head, int index) {
+    return head.sums[result_at(head, index)];
+}
+inline float* mixed_at(const AttentionHead& head, int index) {
+    return head.mixed + result_at(head, index) * head.head_dim;
+}
 
-    // Scores of the next positions -> their weights; returns the factor for what was mixed before.
-    float refine(float* scores) {
-        const Floats values = Simd::load(scores);
-        const float peak = Simd::largest(values);
-        const float next = peak > most ? peak : most;
-        const Floats weights = exponential(Simd::subtract(values, Simd::fill(next)));
-        float factors[kTile];
-        Simd::store(factors, exponential(Simd::fill(most - next)));
-        Simd::store(scores, weights);
-        most = next;
-        total = total * factors[0] + Simd::sum(weights);
-        return factors[0];
+// Positions that a token sees of the stretch from `first` on.
+inline int visible(const AttentionHead& head, int token, int first) {
+    const int seen = head.length + token - first;
+    return seen < kStretch ? seen : kStretch;
+}
+
+// Keys or values of a stretch.
+template <class Stored>
+struct Stretch {
+    const Stored* vectors;       // [slots, size]
+    const Half* scales;          // [slots]; null where the vectors need none
+    const std::int32_t* places;  // [kStretch] slots; those that fill up the last tile repeat the last one
+    int count;
+    int size;
+
+    const Stored* at(int position) const {
+        return vectors + static_cast<std::size_t>(places[position]) * size;
+    }
+    // Asks for a vector that will be read soon.
+    void prefetch(int position) const {
+        constexpr int line = 64 / sizeof(Stored);
+        for (int i = 0; i < size; i += line) __builtin_prefetch(at(position) + i);
+    }
+    // Multiplies numbers, one for each position, by the scales of their vectors.
+    void scale(float* numbers) const {
+        if (!scales) return;
+        for (int first = 0; first < count; first += kTile) {
+            Half own[kTile];
+            for (int k = 0; k < kTile; ++k) own[k] = scales[places[first + k]];
+            Simd::store(numbers + first, Simd::multiply(Simd::load(numbers + first), Simd::load(own)));
+        }
     }
 };
 
-// Dot products of one query with `kTile` keys.
-void score(const float* query, const float* keys, int head_dim, float* scores) {
-    Floats totals[kTile];
-    for (int k = 0; k < kTile; ++k) {
-        totals[k] = Simd::fill(0);
-        for (int i = 0; i < head_dim; i += kTile) {
-            totals[k] = Simd::fused(Simd::load(query + i), Simd::load(keys + k * head_dim + i), totals[k]);
-        }
-    }
-    Simd::store(scores, Simd::sums(totals));
-}
-
-void mix(const float* weights, const float* values, int count, int head_dim, float factor, float* mixed) {
-    for (int i = 0; i < head_dim; i += kTile) {
-        Floats total = Simd::multiply(Simd::load(mixed + i), Simd::fill(factor));
-        for (int k = 0; k < count; ++k) {
-            total = Simd::fused(Simd::fill(weights[k]), Simd::load(values + k * head_dim + i), total);
-        }
-        Simd::store(mixed + i, total);
-    }
-}
-
-// Widens the keys and values of `count` slots; what is beyond repeats the first slot.
-void fetch(const AttentionHead& head, int first, int count) {
-    for (int k = 0; k < kTile; ++k) {
-        const std::int64_t slot = head.slots[first + (k < count ? k : 0)];
-        const Half* key = head.cache + slot * 2 * head.head_dim;
-        for (int i = 0; i < head.head_dim; i += kTile) {
-            Simd::store(head.scratch + k * head.head_dim + i, Simd::load(key + i));
-            Simd::store(head.scratch + (kTile + k) * head.head_dim + i, Simd::load(key + head.head_dim + i));
+// Sums, lane by lane, of the products of each query with two keys.
+template <int Q, class Stored>
+void multiply_pair(const float* const* queries, const Stored* one, const Stored* other, int size,
+                   Floats (*sums)[2]) {
+    for (int q = 0; q < Q; ++q) sums[q][0] = sums[q][1] = Simd::fill(0);
+    for (int i = 0; i < size; i += kTile) {
+        const Floats a = Simd::load(one + i), b = Simd::load(other + i);
+        for (int q = 0; q < Q; ++q) {
+            const Floats query = Simd::load(queries[q] + i);
+            sums[q][0] = Simd::fused(query, a, sums[q][0]);
+            sums[q][1] = Simd::fused(query, b, sums[q][1]);
         }
     }
 }
 
-void attend(const AttentionHead& head) {
-    const int size = head.head_dim;
-    RunningSoftmax softmax[kMaxGroup];
-    for (int i = 0; i < head.group * size; ++i) head.mixed[i] = 0;
-    for (int first = 0; first < head.length; first += kTile) {
-        const int count = head.length - first < kTile ? head.length - first : kTile;
-        fetch(head, first, count);
-        for (int query = 0; query < head.group; ++query) {
-            float scores[kTile];
-            score(head.queries + query * size, head.scratch, size, scores);
-            for (int k = count; k < kTile; ++k) scores[k] = kLowest;
-            const float factor = softmax[query].refine(scores);
-            mix(scores, head.scratch + kTile * size, count, size, factor, head.mixed + query * size);
+// Dot products of the queries with the keys; the last tile is filled up with the lowest score. Meanwhile the
+// values come nearer.
+template <int Q, class Stored>
+void score(const float* const* queries, const Stretch<Stored>& keys, const Stretch<Stored>& values,
+           float (*scores)[kStretch]) {
+    for (int first = 0; first < keys.count; first += kTile) {
+        Floats totals[Q][kTile];
+        for (int k = 0; k < kTile; k += 2) {
+            values.prefetch(first + k);
+            values.prefetch(first + k + 1);
+            Floats sums[Q][2];
+            multiply_pair<Q>(queries, keys.at(first + k), keys.at(first + k + 1), keys.size, sums);
+            for (int q = 0; q < Q; ++q) totals[q][k] = sums[q][0], totals[q][k + 1] = sums[q][1];
+        }
+        for (int q = 0; q < Q; ++q) Simd::store(scores[q] + first, Simd::sums(totals[q]));
+    }
+    for (int q = 0; q < Q; ++q) {
+        keys.scale(scores[q]);
+        for (int k = keys.count; k % kTile != 0; ++k) scores[q][k] = kLowest;
+    }
+}
+
+// Scores -> weights.
+AttentionSum weigh(float* scores, int count) {
+    Floats most = Simd::fill(kLowest), total = Simd::fill(0);
+    for (int k = 0; k < count; k += kTile) most = Simd::larger(most, Simd::load(scores + k));
+    const float peak = Simd::largest(most);
+    for (int k = 0; k < count; k += kTile) {
+        const Floats weights = exponential(Simd::subtract(Simd::load(scores + k), Simd::fill(peak)));
+        total = Simd::add(total, weights);
+        Simd::store(scores + k, weights);
+    }
+    return {peak, Simd::sum(total)};
+}
+
+// A tile, from element `at` on, of the values mixed with the weights of Q queries. Even and odd positions are
+// added up apart: that many sums keep the arithmetic busy and still fit into the registers.
+template <int Q, class Stored>
+void mix_tile(const float (*weights)[kStretch], const Stretch<Stored>& values, int at,
+              float (*mixed)[kMaxHeadDim]) {
+    Floats totals[2][Q];
+    for (int q = 0; q < Q; ++q) totals[0][q] = totals[1][q] = Simd::fill(0);
+    for (int k = 0; k < values.count; k += 2) {
+        for (int odd = 0; odd < 2; ++odd) {
+            const Floats value = Simd::load(values.at(k + odd) + at);
+            for (int q = 0; q < Q; ++q) {
+                totals[odd][q] = Simd::fused(Simd::fill(weights[q][k + odd]), value, totals[odd][q]);
+            }
         }
     }
-    for (int query = 0; query < head.group; ++query) {
-        float* mixed = head.mixed + query * size;
-        for (int i = 0; i < size; ++i) mixed[i] /= softmax[query].total;
+    for (int q = 0; q < Q; ++q) Simd::store(mixed[q] + at, Simd::add(totals[0][q], totals[1][q]));
+}
+
+// Merges what comes of a later stretch into what came of those before.
+void merge(const AttentionSum& later, const float* later_mixed, int size, AttentionSum& sum, float* mixed) {
+    const float most = later.most > sum.most ? later.most : sum.most;
+    const Floats before = exponential(Simd::fill(sum.most - most));
+    const Floats after = exponential(Simd::fill(later.most - most));
+    for (int i = 0; i < size; i += kTile) {
+        const Floats old = Simd::multiply(Simd::load(mixed + i), before);
+        Simd::store(mixed + i, Simd::fused(Simd::load(later_mixed + i), after, old));
     }
+    float factors[2][kTile];
+    Simd::store(factors[0], before);
+    Simd::store(factors[1], after);
+    sum = {most, sum.total * factors[0][0] + later.total * factors[1][0]};
+}
+
+// One stretch for Q queries, from the one numbered `query` on.
+template <int Q, class Stored>
+void attend_together(const AttentionHead& head, int query, const Stretch<Stored>& keys,
+                     const Stretch<Stored>& values) {
+    const float* queries[Q];
+    alignas(64) float scores[Q][kStretch], mixed[Q][kMaxHeadDim];
+    for (int q = 0; q < Q; ++q) queries[q] = query_at(head, query + q);
+    score<Q>(queries, keys, values, scores);
+    AttentionSum sums[Q];
+    for (int q = 0; q < Q; ++q) {
+        sums[q] = weigh(scores[q], keys.count);
+        values.scale(scores[q]);
+    }
+    for (int at = 0; at < keys.size; at += kTile) mix_tile<Q>(scores, values, at, mixed);
+    for (int q = 0; q < Q; ++q) {
+        merge(sums[q], mixed[q], keys.size, sum_at(head, query + q), mixed_at(head, query + q));
+    }
+}
+
+// One stretch of `count` positions for `queries` queries, all of which see it whole.
+template <class Stored>
+void attend_stretch(const AttentionHead& head, int query, int queries, int first, int count) {
+    const KvHead& past = head.past;
+    std::int32_t places[kStretch];
+    for (int k = 0; k < kStretch; ++k) places[k] = head.slots[first + (k < count ? k : count - 1)];
+    const Stretch<Stored> keys{static_cast<const Stored*>(past.keys), past.key_scales, places, count,
+                               head.head_dim};
+    const Stretch<Stored> values{static_cast<const Stored*>(past.values), past.value_scales, places, count,
+                                 head.head_dim};
+    // Four are better taken two by two than as three and one.
+    for (; queries >= kQueries && queries != 4; queries -= kQueries, query += kQueries) {
+        attend_together<kQueries>(head, query, keys, values);
+    }
+    for (; queries >= 2; queries -= 2, query += 2) attend_together<2>(head, query, keys, values);
+    if (queries) attend_together<1>(head, query, keys, values);
+}
+
+// One stretch for all tokens: together where they see all of it, else each on its own.
+template <class Stored>
+void attend_tokens(const AttentionHead& head, int first) {
+    int token = 0;
+    while (token < head.tokens) {
+        const int count = visible(head, token, first);
+        int end = token + 1;
+        while (end < head.tokens && visible(head, end, first) == count) ++end;
+        const int queries = (end - token) * head.group;
+        if (count > 0) attend_stretch<Stored>(head, token * head.group, queries, first, count);
+        token = end;
+    }
+}
+
+void attend(const AttentionHead& head, int first, int last) {
+    for (int query = 0; query < head.tokens * head.group; ++query) {
+        sum_at(head, query) = {kLowest, 0};
+        float* mixed = mixed_at(head, query);
+        for (int i = 0; i < head.head_dim; ++i) mixed[i] = 0;
+    }
+    for (; first < last; first += kStretch) {
+        if (head.past.key_scales) {
+            attend_tokens<std::int8_t>(head, first);
+        } else {
+            attend_tokens<Half>(head, first);
+        }
+    }
+}
+
+void settle(const AttentionSum& sum, int size, float* mixed) {
+    const Floats total = Simd::fill(sum.total);
+    for (int i = 0; i < size; i += kTile) Simd::store(mixed + i, Simd::divide(Simd::load(mixed + i), total));
 }
 
 }  // namespace

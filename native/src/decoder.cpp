@@ -12,9 +12,9 @@
 namespace townsfolk {
 namespace {
 
-constexpr int kMaxHeadDim = 256;
-constexpr int kRowsAtOnce = 32;     // of one tile: its sums stay in the first-level cache
-constexpr int kTokensTogether = 4;  // that share the reading of an adapter
+constexpr int kRowsAtOnce = 32;      // of one tile: its sums stay in the first-level cache
+constexpr int kTokensTogether = 4;   // that share the reading of an adapter
+constexpr int kTokensAttending = 8;  // together: they read keys and values from the first-level cache
 constexpr int kTasksPerThread = 4;
 
 void require(bool holds, const std::string& rule) {
@@ -47,10 +47,12 @@ int Shape::width(int projection) const {
     }
 }
 
-void Decoder::Free::operator()(void* memory) const { std::free(memory); }
-
 Decoder::Decoder(const Shape& shape, RotaryTables rotary, const Kernels& kernels, int threads, int kv_slots)
-    : shape_(shape), rotary_(std::move(rotary)), kernels_(kernels), kv_slots_(kv_slots), pool_(threads) {
+    : shape_(shape),
+      rotary_(std::move(rotary)),
+      kernels_(kernels),
+      cache_(shape.layers, shape.kv_heads, shape.head_dim, kv_slots, 16),
+      pool_(threads) {
     require(shape.head_dim % kTile == 0 && shape.head_dim <= kMaxHeadDim,
             "head size " + std::to_string(shape.head_dim) + " must be a multiple of 16, at most 256");
     require(
@@ -61,9 +63,6 @@ Decoder::Decoder(const Shape& shape, RotaryTables rotary, const Kernels& kernels
         require(width % kBlock == 0, "width " + std::to_string(width) + " must be a multiple of 32");
     }
     layers_.resize(static_cast<std::size_t>(shape.layers));
-    const std::size_t vectors = std::size_t{2} * shape.layers * shape.kv_heads * kv_slots;
-    cache_.reset(static_cast<Half*>(std::calloc(vectors * shape.head_dim, sizeof(Half))));
-    if (!cache_) throw std::bad_alloc();
 }
 
 void Decoder::forward(const float* hidden, const std::vector<Sequence>& sequences, float* logits) {
@@ -74,7 +73,7 @@ void Decoder::forward(const float* hidden, const std::vector<Sequence>& sequence
         multiply(layer, kQkv, qkv_.data(), false);
         turn_and_cache(layer);
         attend(layer);
-        share_tokens([=, this](int first, int last) { prepare(layer, kOutput, mixed_.data(), first, last); });
+        settle_and_prepare(layer);
         multiply(layer, kOutput, hidden_.data(), true);
         normalize_and_prepare(layer, kGateUp);
         multiply(layer, kGateUp, gate_up_.data(), false);
@@ -93,17 +92,19 @@ void Decoder::check(const Sequence& sequence) const {
     require(sequence.wanted >= 0 && sequence.wanted <= sequence.tokens,
             "logits are wanted after more tokens than the row has");
     for (int i = 0; i < sequence.length; ++i) {
-        require(
-            sequence.slots[i] >= 0 && sequence.slots[i] < kv_slots_,
-            "KV slot " + std::to_string(sequence.slots[i]) + " is not below " + std::to_string(kv_slots_));
+        require(sequence.slots[i] >= 0 && sequence.slots[i] < cache_.slots(),
+                "KV slot " + std::to_string(sequence.slots[i]) + " is not below " +
+                    std::to_string(cache_.slots()));
     }
 }
 
 void Decoder::lay_out(const float* hidden, const std::vector<Sequence>& sequences) {
     tokens_.clear();
     wanted_.clear();
+    pieces_.clear();
     most_rank_ = 0;
     for (const Sequence& sequence : sequences) {
+        cut_into_pieces(static_cast<int>(tokens_.size()), sequence.tokens);
         for (int i = 0; i < sequence.tokens; ++i) {
             if (i >= sequence.tokens - sequence.wanted) {
                 wanted_.push_back({static_cast<int>(tokens_.size()), sequence.allowed});
@@ -117,8 +118,23 @@ void Decoder::lay_out(const float* hidden, const std::vector<Sequence>& sequence
             }
         }
     }
+    share_out_attention();
     reserve_room();
     std::copy_n(hidden, tokens_.size() * shape_.hidden, hidden_.data());
+}
+
+void Decoder::cut_into_pieces(int first, int tokens) {
+    for (int i = 0; i < tokens; i += kTokensAttending) {
+        pieces_.push_back({first + i, std::min(kTokensAttending, tokens - i)});
+    }
+}
+
+// A task for each piece and key-value head; where those are few, for each of their stretches.
+void Decoder::share_out_attention() {
+    int longest = 0;
+    for (const Token& token : tokens_) longest = std::max(longest, token.position + 1);
+    const int tasks = static_cast<int>(pieces_.size()) * shape_.kv_heads;
+    shares_ = tasks < kTasksPerThread * pool_.threads() ? rounded_up(longest, kStretch) : 1;
 }
 
 void Decoder::reserve_room() {
@@ -128,7 +144,8 @@ void Decoder::reserve_room() {
     hidden_.resize(count * shape_.hidden);
     normed_.resize(count * shape_.hidden);
     qkv_.resize(count * shape_.columns(kQkv));
-    mixed_.resize(count * shape_.width(kOutput));
+    mixed_.resize(shares_ * count * shape_.width(kOutput));
+    attention_sums_.resize(shares_ * count * shape_.heads);
     gate_up_.resize(count * shape_.columns(kGateUp));
     gated_.resize(count * shape_.ffn);
     lanes_.resize(count * kMaxTargets * most_rank_);
@@ -241,11 +258,6 @@ void Decoder::add_adapters(int layer, Projection projection, int tile, int token
     }
 }
 
-Half* Decoder::cached(int layer, int kv_head, std::int32_t slot) const {
-    const std::size_t head = static_cast<std::size_t>(layer) * shape_.kv_heads + kv_head;
-    return cache_.get() + (head * kv_slots_ + slot) * 2 * shape_.head_dim;
-}
-
 void Decoder::turn_and_cache(int layer) {
     const int size = shape_.head_dim, half = size / 2;
     const float query_scale = 1.0f / std::sqrt(static_cast<float>(size));
@@ -261,33 +273,64 @@ void Decoder::turn_and_cache(int layer) {
                 kernels_.rotate(queries + h * size, cosines, sines, half, query_scale);
             }
             for (int h = 0; h < shape_.kv_heads; ++h) {
-                Half* place = cached(layer, h, sequence->slots[position]);
                 kernels_.rotate(keys + h * size, cosines, sines, half, 1.0f);
-                kernels_.to_half(keys + h * size, size, place);
-                kernels_.to_half(values + h * size, size, place + size);
+                cache_.write(kernels_, layer, h, sequence->slots[position], keys + h * size,
+                             values + h * size);
             }
         }
     });
 }
 
 void Decoder::attend(int layer) {
-    const int size = shape_.head_dim, group = shape_.heads / shape_.kv_heads;
-    const int tasks = static_cast<int>(tokens_.size()) * shape_.kv_heads;
-    pool_.run(tasks, [=, this](int index) {
-        alignas(64) float scratch[2 * kTile * kMaxHeadDim];
-        const int token = index / shape_.kv_heads, head = index % shape_.kv_heads;
-        const std::size_t query = static_cast<std::size_t>(head) * group * size;
-        kernels_.attend({
-            .queries = &qkv_[static_cast<std::size_t>(token) * shape_.columns(kQkv) + query],
-            .group = group,
-            .head_dim = size,
-            .cache = cached(layer, head, 0),
-            .slots = tokens_[token].sequence->slots,
-            .length = tokens_[token].position + 1,
-            .scratch = scratch,
-            .mixed = &mixed_[static_cast<std::size_t>(token) * shape_.width(kOutput) + query],
-        });
+    const int heads = shape_.kv_heads;
+    pool_.run(static_cast<int>(pieces_.size()) * heads * shares_, [=, this](int index) {
+        attend_piece(layer, index % heads, pieces_[index / heads / shares_], index / heads % shares_);
     });
+}
+
+void Decoder::attend_piece(int layer, int kv_head, const Piece& piece, int share) {
+    const int size = shape_.head_dim, group = shape_.heads / shape_.kv_heads;
+    const std::size_t columns = static_cast<std::size_t>(shape_.columns(kQkv));
+    const auto [position, sequence] = tokens_[piece.first];
+    const std::size_t result = (share * tokens_.size() + piece.first) * shape_.heads + kv_head * group;
+    const AttentionHead head{
+        .queries = &qkv_[piece.first * columns + static_cast<std::size_t>(kv_head) * group * size],
+        .query_stride = columns,
+        .tokens = piece.tokens,
+        .heads = shape_.heads,
+        .group = group,
+        .head_dim = size,
+        .past = cache_.head(layer, kv_head),
+        .slots = sequence->slots,
+        .length = position + 1,
+        .sums = &attention_sums_[result],
+        .mixed = &mixed_[result * size],
+    };
+    const int end = position + piece.tokens;
+    const int first = share * kStretch;
+    kernels_.attend(head, first, shares_ == 1 ? end : std::min(end, first + kStretch));
+}
+
+void Decoder::settle_and_prepare(int layer) {
+    share_tokens([=, this](int first, int last) {
+        for (int token = first; token < last; ++token) settle(token);
+        prepare(layer, kOutput, mixed_.data(), first, last);
+    });
+}
+
+void Decoder::settle(int token) {
+    const int size = shape_.head_dim;
+    const std::size_t further = tokens_.size() * shape_.heads;
+    for (int head = 0; head < shape_.heads; ++head) {
+        std::size_t at = static_cast<std::size_t>(token) * shape_.heads + head;
+        AttentionSum& sum = attention_sums_[at];
+        float* mixed = &mixed_[at * size];
+        for (int share = 1; share < shares_; ++share) {
+            at += further;
+            kernels_.merge(attention_sums_[at], &mixed_[at * size], size, sum, mixed);
+        }
+        kernels_.settle(sum, size, mixed);
+    }
 }
 
 void Decoder::write_logits(float* logits) {

@@ -2,7 +2,7 @@
 //
 // A pass is a chain of phases, each shared out among the threads by token, by weight tile or by attention
 // head. What a thread computes depends on no other token of the phase, so neither the batch, nor the order,
-// nor the number of threads changes a single bit of a result. New keys and values go to the cache in 16 bits
+// nor the number of threads changes a single bit of a result. New keys and values go rounded to the cache
 // first and are read from there, so neither does the way in which a prompt is cut into passes.
 #pragma once
 
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernels.hpp"
+#include "kv_store.hpp"
 #include "thread_pool.hpp"
 #include "weights.hpp"
 
@@ -72,6 +73,11 @@ class Decoder {
         int position;
         const Sequence* sequence;
     };
+    // Consecutive tokens of a sequence that attend together.
+    struct Piece {
+        int first;
+        int tokens;
+    };
     struct Wanted {
         int token;
         const std::uint32_t* allowed;
@@ -79,12 +85,14 @@ class Decoder {
 
     void check(const Sequence& sequence) const;
     void lay_out(const float* hidden, const std::vector<Sequence>& sequences);
+    void cut_into_pieces(int first, int tokens);
     void reserve_room();
 
     // Phases. A projection's input is prepared (made 16 bits, seen through the adapters), then multiplied.
     void normalize_and_prepare(int layer, Projection projection);
     void turn_and_cache(int layer);
     void attend(int layer);
+    void settle_and_prepare(int layer);
     void gate_and_prepare(int layer);
     void multiply(int layer, Projection projection, float* out, bool add);
     void write_logits(float* logits);
@@ -97,7 +105,9 @@ class Decoder {
     void multiply_tile(int layer, Projection projection, int tile, float* out, bool add);
     void add_adapters(int layer, Projection projection, int tile, int token, float* sums) const;
     void write_logit_tile(int tile, float* logits);
-    Half* cached(int layer, int kv_head, std::int32_t slot) const;
+    void share_out_attention();
+    void attend_piece(int layer, int kv_head, const Piece& piece, int share);
+    void settle(int token);
     std::size_t lanes_at(int token, std::size_t target) const {
         return (static_cast<std::size_t>(token) * kMaxTargets + target) * most_rank_;
     }
@@ -105,23 +115,21 @@ class Decoder {
     Shape shape_;
     RotaryTables rotary_;
     const Kernels& kernels_;
-    int kv_slots_;
     std::vector<Layer> layers_;
     std::vector<float> final_norm_;
     PackedMatrix head_;
-    struct Free {
-        void operator()(void* memory) const;
-    };
-    std::unique_ptr<Half, Free>
-        cache_;  // [layers, kv_heads, slots, 2, head_dim]; untouched pages cost nothing
+    KvStore cache_;
 
     // Of the pass under way.
     std::vector<Token> tokens_;
     std::vector<Wanted> wanted_;
-    std::vector<float> hidden_;   // [tokens, hidden], the residual stream
-    std::vector<float> normed_;   // [tokens, hidden]
-    std::vector<float> qkv_;      // [tokens, (heads + 2 * kv_heads) * head_dim]
-    std::vector<float> mixed_;    // [tokens, heads * head_dim]
+    std::vector<Piece> pieces_;
+    std::vector<float> hidden_;                 // [tokens, hidden], the residual stream
+    std::vector<float> normed_;                 // [tokens, hidden]
+    std::vector<float> qkv_;                    // [tokens, (heads + 2 * kv_heads) * head_dim]
+    int shares_ = 1;                            // of a piece's attention: its stretches, or 1, all of them
+    std::vector<AttentionSum> attention_sums_;  // [shares, tokens, heads]
+    std::vector<float> mixed_;    // [shares, tokens, heads * head_dim], at last merged in the first
     std::vector<float> gate_up_;  // [tokens, 2 * ffn]
     std::vector<float> gated_;    // [tokens, ffn]
     std::vector<float> lanes_;    // [tokens, kMaxTargets, most_rank_]

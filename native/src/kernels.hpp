@@ -5,6 +5,7 @@
 // is bit for bit the same whatever else is computed with it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace townsfolk {
@@ -12,7 +13,9 @@ namespace townsfolk {
 constexpr int kTile = 16;   // columns of a weight tile, lanes of a vector
 constexpr int kBlock = 32;  // inputs that share a weight scale
 
-constexpr int kMaxGroup = 64;  // queries that may share a key-value head
+constexpr int kMaxGroup = 64;     // queries that may share a key-value head
+constexpr int kMaxHeadDim = 256;  // a multiple of kTile
+constexpr int kStretch = 128;     // positions that attention takes at once
 
 using Half = std::uint16_t;  // the bits of an IEEE 16-bit float
 
@@ -32,16 +35,35 @@ struct QuantRow {
     float* scale;          // [1]
 };
 
-// Queries of one token that read the same key-value head, and where that head's past is.
+// Keys and values of one key-value head, [slots, head_dim] each: 16-bit floats, or 8-bit integers that want
+// to be multiplied by a scale for each vector [slots].
+struct KvHead {
+    const void* keys;
+    const void* values;
+    const Half* key_scales;  // null: 16-bit floats
+    const Half* value_scales;
+};
+
+// What a query has seen so far: its highest score, and the sum of e to the power of each score less that.
+struct AttentionSum {
+    float most;
+    float total;
+};
+
+// Queries of consecutive tokens of a sequence that read the same key-value head. The results are arrays of
+// all query heads [tokens, heads, ...] from this key-value head's first on.
 struct AttentionHead {
-    const float* queries;  // [group, head_dim], turned and scaled
+    const float* queries;      // [tokens, group, head_dim], turned and scaled
+    std::size_t query_stride;  // from a token's first query to the next one's
+    int tokens;
+    int heads;
     int group;
     int head_dim;
-    const Half* cache;          // [slots, 2, head_dim]: a token's key, then its value
-    const std::int32_t* slots;  // [length], in the order of positions
-    int length;
-    float* scratch;  // [2 * kTile, head_dim]
-    float* mixed;    // [group, head_dim], the result
+    KvHead past;
+    const std::int32_t* slots;  // in the order of positions
+    int length;                 // positions that the first token sees; each further one sees one more
+    AttentionSum* sums;         // [tokens, heads]
+    float* mixed;               // [tokens, heads, head_dim] values, weighted but not yet divided by the total
 };
 
 struct Kernels {
@@ -54,6 +76,8 @@ struct Kernels {
     // Turns the pairs (i, i + half) of a head by the angles whose cosines and sines are given [half].
     void (*rotate)(float* head, const float* cosines, const float* sines, int half, float scale);
     void (*to_half)(const float* x, int width, Half* out);
+    // x = scale * out, as nearly as can be.
+    void (*to_bytes)(const float* x, int width, std::int8_t* out, Half* scale);
     // out [count, kTile] = rows * tile
     void (*multiply)(const std::uint8_t* tile, Bits bits, int blocks, const QuantRow* rows, int count,
                      float* out);
@@ -62,7 +86,14 @@ struct Kernels {
                          int count, float* const* lanes);
     // out [kTile] += lanes * up, up [rank, kTile]
     void (*project_up)(const Half* up, int rank, const float* lanes, float* out);
-    void (*attend)(const AttentionHead& head);
+    // Attends to the positions from `first`, a multiple of kStretch, to `last`.
+    void (*attend)(const AttentionHead& head, int first, int last);
+    // Merges what came of a later stretch into what came of those before. Attending to several stretches at
+    // once is the same, to the bit, as attending to each and merging them in order.
+    void (*merge)(const AttentionSum& later, const float* later_mixed, int head_dim, AttentionSum& sum,
+                  float* mixed);
+    // Divides by the total.
+    void (*settle)(const AttentionSum& sum, int head_dim, float* mixed);
 };
 
 // The fastest table that this processor can run, or the one named. Null if there is none of that name here.

@@ -70,6 +70,24 @@ void to_half(const float* x, int width, Half* out) {
     for (int i = 0; i < width; i += kTile) Simd::store(out + i, Simd::load(x + i));
 }
 
+void to_bytes(const float* x, int width, std::int8_t* out, Half* scale) {
+    constexpr float limit = 127.0f;
+    // The scale as it will be read: rounded to 16 bits.
+    Half scales[kTile];
+    Simd::store(scales, Simd::fill(largest_magnitude(x, width) / limit));
+    float rounded[kTile];
+    Simd::store(rounded, Simd::load(scales));
+    *scale = scales[0];
+    const Floats inverse = Simd::fill(rounded[0] > 0 ? 1.0f / rounded[0] : 0.0f);
+    for (int i = 0; i < width; i += kTile) {
+        const Floats scaled = Simd::multiply(Simd::load(x + i), inverse);
+        std::int16_t lanes[kTile];
+        Simd::store(lanes,
+                    Simd::round(Simd::larger(Simd::smaller(scaled, Simd::fill(limit)), Simd::fill(-limit))));
+        for (int lane = 0; lane < kTile; ++lane) out[i + lane] = static_cast<std::int8_t>(lanes[lane]);
+    }
+}
+
 // One tile by R rows. Integers within a block, floats from block to block.
 template <int R>
 void multiply_rows(const std::uint8_t* tile, Bits bits, int blocks, const QuantRow* rows, float* out) {
@@ -141,8 +159,8 @@ void project_up(const Half* up, int rank, const float* lanes, float* out) {
     Simd::store(out, total);
 }
 
-constexpr Kernels kTable = {Simd::kName, normalize, quantize,     gate,       rotate,
-                            to_half,     multiply,  project_down, project_up, attend};
+constexpr Kernels kTable = {Simd::kName, normalize,    quantize,   gate,   rotate, to_half, to_bytes,
+                            multiply,    project_down, project_up, attend, merge,  settle};
 
 }  // namespace
 }  // namespace townsfolk

@@ -24,9 +24,13 @@ struct Simd {
     static Floats fill(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
     static Floats load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
     static Floats load(const Half* p) {
-        const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-        return {_mm256_cvtph_ps(_mm256_castsi256_si128(bits)),
-                _mm256_cvtph_ps(_mm256_extracti128_si256(bits, 1))};
+        const __m128i* halves = reinterpret_cast<const __m128i*>(p);
+        return {_mm256_cvtph_ps(_mm_loadu_si128(halves)), _mm256_cvtph_ps(_mm_loadu_si128(halves + 1))};
+    }
+    static Floats load(const std::int8_t* p) {
+        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+        return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
+                _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)))};
     }
     static void store(float* p, Floats a) {
         _mm256_storeu_ps(p, a.low);

@@ -22,6 +22,10 @@ struct Simd {
     static Floats load(const Half* p) {
         return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
     }
+    static Floats load(const std::int8_t* p) {
+        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+        return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+    }
     static void store(float* p, Floats a) { _mm512_storeu_ps(p, a); }
     static void store(Half* p, Floats a) {
         const __m256i bits = _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT);

@@ -35,6 +35,14 @@ struct Simd {
     static Floats load(const Half* p) {
         return each([=](int i) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + 4 * i))); });
     }
+    static Floats load(const std::int8_t* p) {
+        const int8x16_t bytes = vld1q_s8(p);
+        const int16x8_t words[2] = {vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes)};
+        return each([&](int i) {
+            const int16x8_t own = words[i / 2];
+            return vcvtq_f32_s32(i % 2 ? vmovl_high_s16(own) : vmovl_s16(vget_low_s16(own)));
+        });
+    }
     static void store(float* p, const Floats& a) {
         for (int i = 0; i < 4; ++i) vst1q_f32(p + 4 * i, a.part[i]);
     }

@@ -37,6 +37,9 @@ struct Simd {
     static Floats load(const Half* p) {
         return each([=](int i) { return from_half(p[i]); });
     }
+    static Floats load(const std::int8_t* p) {
+        return each([=](int i) { return static_cast<float>(p[i]); });
+    }
     static void store(float* p, const Floats& a) { std::memcpy(p, a.lane, sizeof a.lane); }
     static void store(Half* p, const Floats& a) {
         for (int i = 0; i < kTile; ++i) p[i] = to_half(a.lane[i]);

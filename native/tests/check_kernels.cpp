@@ -1,6 +1,7 @@
 // Compares all kernels that this processor can run with the portable ones, and a decoder's passes on one
 // thread with those on four. Run under sanitizers by scripts/sanitize, and under an emulator for other
 // processors.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -11,6 +12,7 @@
 #include "decoder.hpp"
 #include "half.hpp"
 #include "kernels.hpp"
+#include "kv_store.hpp"
 #include "thread_pool.hpp"
 #include "weights.hpp"
 
@@ -82,6 +84,22 @@ void check_multiply(const Kernels& own, const Kernels& portable) {
     }
 }
 
+// Rounded to the nearest multiple of a scale that 16 bits hold.
+void check_bytes(const Kernels& kernels, const std::vector<float>& x) {
+    std::vector<std::int8_t> bytes(x.size());
+    Half scale;
+    kernels.to_bytes(x.data(), static_cast<int>(x.size()), bytes.data(), &scale);
+    const float step = from_half(scale), most = step * 127;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        const float kept = std::clamp(x[i], -most, most), error = std::fabs(kept - step * bytes[i]);
+        if (!(error <= 0.501f * step) || bytes[i] == -128) {
+            std::printf("to_bytes: %g became %d times %g\n", x[i], bytes[i], step);
+            ++failures;
+            return;
+        }
+    }
+}
+
 void check_rows(const Kernels& own, const Kernels& portable) {
     constexpr int width = 96;
     const auto x = randoms(width, 20), y = randoms(width);
@@ -96,6 +114,9 @@ void check_rows(const Kernels& own, const Kernels& portable) {
     own.to_half(x.data(), width, c.data());
     portable.to_half(x.data(), width, d.data());
     expect_close("to_half", {c.begin(), c.end()}, {d.begin(), d.end()});
+    check_bytes(own, x);
+    check_bytes(own, randoms(width, 1e-7f));
+    check_bytes(own, std::vector<float>(width));
 }
 
 void check_adapters(const Kernels& own, const Kernels& portable) {
@@ -118,20 +139,66 @@ void check_adapters(const Kernels& own, const Kernels& portable) {
     expect_close("adapters", results[0], results[1]);
 }
 
-void check_attention(const Kernels& own, const Kernels& portable) {
-    constexpr int size = 32, group = 3, slots = 50;
-    const auto cache = halves(randoms(slots * 2 * size));
-    const auto queries = randoms(group * size, 0.3f);
-    std::vector<std::int32_t> order(slots);
-    for (int i = 0; i < slots; ++i) order[i] = i * 7 % slots;
-    for (int length = 1; length <= slots; ++length) {
-        std::vector<float> scratch(2 * kTile * size), a(group * size), b(group * size);
-        AttentionHead head{queries.data(), group,  size,           cache.data(),
-                           order.data(),   length, scratch.data(), a.data()};
-        own.attend(head);
-        head.mixed = b.data();
-        portable.attend(head);
-        expect_close("attend", a, b);
+// What `tokens` tokens of 2 x `group` queries get to see of a random past.
+class AttentionCase {
+  public:
+    AttentionCase(int size, int group, int slots, int bits)
+        : size_(size), group_(group), store_(1, 2, size, slots, bits), order_(slots) {
+        const Kernels& portable = *find_kernels("portable");
+        for (int slot = 0; slot < slots; ++slot) {
+            order_[slot] = slot * 7 % slots;
+            store_.write(portable, 0, 1, slot, randoms(size).data(), randoms(size).data());
+        }
+    }
+
+    // Attends to stretches `together` at once; results of this head [tokens, 2 * group, size].
+    std::vector<float> attend(const Kernels& kernels, const std::vector<float>& queries, int length,
+                              int tokens, int together) {
+        const int heads = 2 * group_, end = length + tokens - 1;
+        std::vector<float> mixed(tokens * heads * size_), later(mixed.size());
+        std::vector<AttentionSum> sums(tokens * heads), later_sums(sums.size());
+        const std::size_t stride = static_cast<std::size_t>(group_) * size_;
+        AttentionHead head{queries.data(),    stride,        tokens, heads,       group_,      size_,
+                           store_.head(0, 1), order_.data(), length, sums.data(), mixed.data()};
+        kernels.attend(head, 0, std::min(end, together));
+        head.sums = later_sums.data(), head.mixed = later.data();
+        for (int first = together; first < end; first += together) {
+            kernels.attend(head, first, std::min(end, first + together));
+            for (int i = 0; i < tokens * heads; ++i) {
+                if (i % heads < group_)
+                    kernels.merge(later_sums[i], &later[i * size_], size_, sums[i], &mixed[i * size_]);
+            }
+        }
+        for (int i = 0; i < tokens * heads; ++i) {
+            if (i % heads < group_) kernels.settle(sums[i], size_, &mixed[i * size_]);
+        }
+        return mixed;
+    }
+
+  private:
+    int size_, group_;
+    KvStore store_;
+    std::vector<std::int32_t> order_;
+};
+
+void expect_same(const std::string& what, const std::vector<float>& ours, const std::vector<float>& theirs) {
+    if (std::memcmp(ours.data(), theirs.data(), ours.size() * sizeof(float)) != 0) {
+        std::printf("%s: differs\n", what.c_str());
+        ++failures;
+    }
+}
+
+void check_attention(const Kernels& own, const Kernels& portable, int bits, int group) {
+    constexpr int size = 48, slots = 3 * kStretch + 20, tokens = 5;
+    AttentionCase past(size, group, slots, bits);
+    const auto queries = randoms(tokens * group * size, 0.3f);
+    for (const int length : {1, 2, 15, 16, 17, 100, 126, 127, 128, 129, 300, slots - tokens + 1}) {
+        const auto ours = past.attend(own, queries, length, tokens, slots + kStretch);
+        expect_close("attend", ours, past.attend(portable, queries, length, tokens, slots + kStretch));
+        expect_same("attend, by stretches", ours, past.attend(own, queries, length, tokens, kStretch));
+        const auto last =
+            past.attend(own, {queries.end() - group * size, queries.end()}, length + tokens - 1, 1, kStretch);
+        expect_same("attend, a token alone", last, {ours.end() - 2 * group * size, ours.end()});
     }
 }
 
@@ -196,7 +263,9 @@ int main() {
         check_multiply(*own, portable);
         check_rows(*own, portable);
         check_adapters(*own, portable);
-        check_attention(*own, portable);
+        for (const int group : {1, 3, 4}) {
+            for (const int bits : {16, 8}) check_attention(*own, portable, bits, group);
+        }
         check_decoder(*own);
         std::printf("%s: %d failures\n", name, failures);
     }
