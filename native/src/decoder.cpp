@@ -109,7 +109,9 @@ void Decoder::lay_out(const float* hidden, const std::vector<Sequence>& sequence
             if (i >= sequence.tokens - sequence.wanted) {
                 wanted_.push_back({static_cast<int>(tokens_.size()), sequence.allowed});
             }
-            tokens_.push_back({sequence.length - sequence.tokens + i, &sequence});
+            const int position = sequence.length - sequence.tokens + i;
+            const bool adapted = position >= sequence.adapter_from;
+            tokens_.push_back({position, &sequence, adapted ? sequence.adapter : nullptr});
         }
         if (!sequence.adapter) continue;
         for (const auto& targets : sequence.adapter->targets) {
@@ -196,8 +198,8 @@ void Decoder::prepare(int layer, Projection projection, const float* x, int firs
     // Neighbours with the same adapter read it once.
     while (first < last) {
         int end = first + 1;
-        const Adapter* adapter = tokens_[first].sequence->adapter;
-        while (end < last && tokens_[end].sequence->adapter == adapter) ++end;
+        const Adapter* adapter = tokens_[first].adapter;
+        while (end < last && tokens_[end].adapter == adapter) ++end;
         if (adapter) see_through_adapters(layer, projection, x, first, end);
         first = end;
     }
@@ -205,7 +207,7 @@ void Decoder::prepare(int layer, Projection projection, const float* x, int firs
 
 void Decoder::see_through_adapters(int layer, Projection projection, const float* x, int first, int last) {
     const int width = shape_.width(projection);
-    const auto& targets = tokens_[first].sequence->adapter->at(layer, projection);
+    const auto& targets = tokens_[first].adapter->at(layer, projection);
     const float* inputs[kTokensTogether];
     float* outputs[kTokensTogether];
     for (std::size_t target = 0; target < targets.size(); ++target) {
@@ -246,7 +248,7 @@ void Decoder::multiply_tile(int layer, Projection projection, int tile, float* o
 }
 
 void Decoder::add_adapters(int layer, Projection projection, int tile, int token, float* sums) const {
-    const Adapter* adapter = tokens_[token].sequence->adapter;
+    const Adapter* adapter = tokens_[token].adapter;
     if (!adapter) return;
     const auto& targets = adapter->at(layer, projection);
     for (std::size_t i = 0; i < targets.size(); ++i) {
@@ -263,7 +265,7 @@ void Decoder::turn_and_cache(int layer) {
     const float query_scale = 1.0f / std::sqrt(static_cast<float>(size));
     share_tokens([=, this](int first, int last) {
         for (int token = first; token < last; ++token) {
-            const auto [position, sequence] = tokens_[token];
+            const auto [position, sequence, adapter] = tokens_[token];
             const float* cosines = &rotary_.cosines[static_cast<std::size_t>(position) * half];
             const float* sines = &rotary_.sines[static_cast<std::size_t>(position) * half];
             float* queries = &qkv_[static_cast<std::size_t>(token) * shape_.columns(kQkv)];

@@ -48,6 +48,7 @@ struct Sequence {
     const std::int32_t* slots;     // [past + tokens] in the KV cache, those of the new tokens last
     int length;                    // past + tokens
     const Adapter* adapter;        // null: the base model alone
+    int adapter_from;              // position of the first token that sees the adapter
     int wanted;                    // logits after this many of its last tokens
     const std::uint32_t* allowed;  // [vocab / 32, rounded up] a bit per token; null: all
 };
@@ -72,6 +73,7 @@ class Decoder {
     struct Token {
         int position;
         const Sequence* sequence;
+        const Adapter* adapter;  // null: the base model alone
     };
     // Consecutive tokens of a sequence that attend together.
     struct Piece {

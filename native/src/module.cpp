@@ -135,8 +135,8 @@ class PythonDecoder {
 
     void set_adapters(std::vector<std::shared_ptr<Adapter>> adapters) { adapters_ = std::move(adapters); }
 
-    // Rows are (new tokens, slots, adapter slot or -1, wanted, allowed or None).
-    using Row = std::tuple<int, Ints, int, int, std::optional<Ints>>;
+    // Rows are (new tokens, slots, adapter slot or -1, position it applies from, wanted, allowed or None).
+    using Row = std::tuple<int, Ints, int, int, int, std::optional<Ints>>;
 
     void forward(const Floats2& hidden, const std::vector<Row>& rows, Logits logits) {
         std::vector<Sequence> sequences;
@@ -153,7 +153,7 @@ class PythonDecoder {
 
   private:
     Sequence sequence(const Row& row) const {
-        const auto& [tokens, slots, adapter, wanted, allowed] = row;
+        const auto& [tokens, slots, adapter, adapter_from, wanted, allowed] = row;
         require(tokens > 0 && tokens <= static_cast<int>(slots.size()),
                 "a row must have slots for its tokens");
         require(adapter >= -1 && adapter < static_cast<int>(adapters_.size()), "no such adapter slot");
@@ -164,6 +164,7 @@ class PythonDecoder {
                 slots.data(),
                 static_cast<int>(slots.size()),
                 adapter < 0 ? nullptr : adapters_[adapter].get(),
+                adapter_from,
                 wanted,
                 allowed ? reinterpret_cast<const std::uint32_t*>(allowed->data()) : nullptr};
     }

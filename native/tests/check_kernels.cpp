@@ -227,9 +227,9 @@ std::vector<float> logits_with(const Kernels& kernels, int threads) {
     std::vector<std::int32_t> slots(128);
     for (int i = 0; i < 128; ++i) slots[i] = i * 5 % 128;
     const std::vector<std::uint32_t> allowed(5, 0x0f0000f1);
-    const std::vector<Sequence> batch = {{20, slots.data(), 20, &adapter, 2, nullptr},
-                                         {1, slots.data() + 30, 1, nullptr, 1, allowed.data()},
-                                         {40, slots.data() + 40, 40, nullptr, 3, nullptr}};
+    const std::vector<Sequence> batch = {{20, slots.data(), 20, &adapter, 7, 2, nullptr},
+                                         {1, slots.data() + 30, 1, nullptr, 0, 1, allowed.data()},
+                                         {40, slots.data() + 40, 40, nullptr, 0, 3, nullptr}};
     std::vector<float> logits(6 * shape.vocab);
     const auto hidden = randoms(61 * shape.hidden);
     for (int pass = 0; pass < 20; ++pass) decoder.forward(hidden.data(), batch, logits.data());

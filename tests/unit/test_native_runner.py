@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(bool(UNAVAILABLE), reason=UNAVAILABLE)
 
 Logits = npt.NDArray[np.float32]
 KERNELS = usable_kernels()
-LENGTHS, ADAPTERS = (20, 1, 37, 5, 64, 3), (BASE, 0, 1, 2, 0, BASE)
+LENGTHS, ADAPTERS, ADAPTED_FROM = (20, 1, 37, 5, 64, 3), (BASE, 0, 1, 2, 0, BASE), (0, 0, 0, 0, 30, 0)
 SPACING = 100
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -62,15 +62,19 @@ def runner(
 
 
 def rows() -> list[Row]:
+    """Rows of all kinds: of the base model, with an adapter, with one that applies from a position on."""
     random = np.random.default_rng(1)
     return [
         Row(
             random.integers(3, 260, length).astype(np.int32),
             np.arange(SPACING * index, SPACING * index + length, dtype=np.int32),
             adapter,
+            adapter_from,
             wanted=length,
         )
-        for index, (length, adapter) in enumerate(zip(LENGTHS, ADAPTERS, strict=True))
+        for index, (length, adapter, adapter_from) in enumerate(
+            zip(LENGTHS, ADAPTERS, ADAPTED_FROM, strict=True)
+        )
     ]
 
 
@@ -85,7 +89,8 @@ def in_chunks(native: NativeRunner, row: Row, size: int) -> Logits:
     for start in range(0, len(row.tokens), size):
         tokens = row.tokens[start : start + size]
         slots = row.slots[: start + len(tokens)]
-        parts.append(native.forward(RaggedBatch([Row(tokens, slots, row.adapter, wanted=len(tokens))])))
+        part = replace(row, tokens=tokens, slots=slots, wanted=len(tokens))
+        parts.append(native.forward(RaggedBatch([part])))
     return np.concatenate(parts)
 
 
@@ -163,6 +168,18 @@ def test_only_allowed_tokens_have_logits(model: Model) -> None:
     np.testing.assert_array_equal(some[:, allowed], all_logits[:, allowed])
     assert np.isneginf(some[:, ~allowed]).all()
     assert np.isfinite(others).all()
+
+
+def test_an_adapter_applies_from_its_position_on(model: Model, adapters: list[Adapter]) -> None:
+    native = runner(model, adapters)
+    plain = rows()[2]
+    base = native.forward(RaggedBatch([replace(plain, adapter=BASE)]))
+    adapted = native.forward(RaggedBatch([replace(plain, adapter_from=30)]))
+    np.testing.assert_array_equal(adapted[:30], base[:30])
+    assert (np.abs(adapted[30:] - base[30:]).max(-1) > 0.01).all()
+    native.forward(RaggedBatch([replace(plain, adapter=BASE)]))  # whoever wrote the context: it is the same
+    after = replace(plain, tokens=plain.tokens[30:], adapter_from=30, wanted=7)
+    np.testing.assert_array_equal(native.forward(RaggedBatch([after])), adapted[30:])
 
 
 def test_rows_may_share_the_slots_of_a_prefix(model: Model) -> None:

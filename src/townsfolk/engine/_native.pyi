@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
-Row = tuple[int, Ints, int, int, Ints | None]
-"""New tokens, slots, adapter slot or -1, wanted, allowed."""
+Row = tuple[int, Ints, int, int, int, Ints | None]
+"""New tokens, slots, adapter slot or -1, position from which it applies, wanted, allowed."""
 
 class PackedMatrix: ...
 class Adapter: ...

@@ -135,7 +135,13 @@ class EngineCore:
         assert cached is not None
         tokens = work.tokens[len(cached.tokens) :][: share.new]
         slots = self.kv.extend(cached, tokens)
-        return Row(np.array(tokens, np.int32), slots, self._slot(work.adapter), int(share.completes), allowed)
+        return Row(
+            np.array(tokens, np.int32),
+            slots,
+            self._slot(work.adapter),
+            wanted=int(share.completes),
+            allowed=allowed,
+        )
 
     def _next_tokens(self, work: Work, logits: Logits) -> None:
         """Choose a token, add those that the constraint then forces, tell the caller."""

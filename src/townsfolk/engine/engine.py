@@ -254,6 +254,7 @@ class Engine:
                 self._deliver()
         finally:  # a defect in a callback or constraint ends the thread: let nobody wait for it in vain
             with self._changed:
+                self._closing = True
                 self._core.abandon()
             self._deliver()
 

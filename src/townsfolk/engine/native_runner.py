@@ -85,7 +85,7 @@ def usable_kernels() -> list[str]:
 
 
 def _row(row: Row) -> "_native.Row":
-    return len(row.tokens), row.slots, row.adapter, row.wanted, row.allowed
+    return len(row.tokens), row.slots, row.adapter, row.adapter_from, row.wanted, row.allowed
 
 
 def _decoder(

@@ -76,10 +76,10 @@ class OnnxRunner:
 
     def _bind_batch(self, batch: RaggedBatch, layout: "_Layout") -> None:
         tokens = np.concatenate([row.tokens for row in batch.rows])
-        adapters = np.repeat([row.adapter for row in batch.rows], [len(row.tokens) for row in batch.rows])
+        adapters = np.concatenate([row.adapters for row in batch.rows])
         self._bind("hidden", self._embed(tokens))
         for projection in PROJECTIONS:
-            self._bind(f"lanes.{projection}", self._banks.lanes(projection, adapters.astype(np.int32)))
+            self._bind(f"lanes.{projection}", self._banks.lanes(projection, adapters))
         for name, values in layout.inputs(self._params).items():
             self._bind(name, values)
         for output in ("logits", "kv"):

@@ -29,6 +29,7 @@ class Row:
     tokens: Ints  # [new] ids to run
     slots: Ints  # [past + new] KV slots of all its tokens so far, those of the new ones last
     adapter: int = BASE  # slot in the list that `set_adapters` was given
+    adapter_from: int = 0  # position from which the adapter applies; before it the base model alone does
     wanted: int = 1  # logits are wanted after this many of the last tokens; 0 while a prompt goes on
     allowed: Mask | None = None  # tokens that may come next; None: all
 
@@ -36,6 +37,12 @@ class Row:
     def past(self) -> int:
         """Tokens whose keys and values are in their slots already: the position of the first new one."""
         return len(self.slots) - len(self.tokens)
+
+    @property
+    def adapters(self) -> Ints:
+        """Adapter slot of each new token, [new]."""
+        positions = np.arange(self.past, len(self.slots))
+        return np.where(positions < self.adapter_from, BASE, self.adapter).astype(np.int32)
 
 
 @dataclass(frozen=True)
