@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from townsfolk.cli.options import AsJson, ConfigFile
+from townsfolk.cli.options import AsJson, ConfigFile, show
 from townsfolk.config import load_settings
 
 if TYPE_CHECKING:
@@ -44,6 +44,24 @@ def check(folder: Folder = Path("data"), config: ConfigFile = None, as_json: AsJ
         ]
     _print(rows, found, as_json)
     raise typer.Exit(bool(found))
+
+
+@app.command()
+def build(
+    out: Annotated[Path, typer.Argument(help="A new folder for the dataset.")],
+    folder: Folder = Path("data"),
+    variants: Annotated[int, typer.Option(min=1, max=64, help="Of each exchange, with itself.")] = 4,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same dataset.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Make a dataset of the authored exchanges: variants of each, a tenth of them held out."""
+    from townsfolk.training import read_exchanges, read_names
+    from townsfolk.training.dataset import Recipe, build_dataset
+
+    files = sorted((folder / "dialogue").glob("*.yaml"))
+    exchanges = {file.stem: read_exchanges(file) for file in files}
+    manifest = build_dataset(exchanges, read_names(folder / "names"), Recipe(seed, variants), out)
+    show(as_json, f"dataset {str(manifest['hash'])[:12]} in {out}: {json.dumps(manifest['files'])}", manifest)
 
 
 def _counts(persona: str, exchanges: "list[Exchange]") -> dict[str, Any]:

@@ -64,7 +64,7 @@ def moved(exchange: Exchange, random: Random) -> Exchange:
         if told and int(steps) not in others and not _told(exchange.said, int(steps)):
             low = max((other + 1 for other in others if other < int(steps)), default=NEAREST)
             high = min((other - 1 for other in others if other > int(steps)), default=FARTHEST)
-            drawn = random.randint(max(low, NEAREST), max(high, int(steps)))
+            drawn = random.randint(min(low, int(steps)), max(high, int(steps)))
             near[what] = f"{drawn} {direction}"
             reply = re.sub(rf"\b{told}\b", _like(told, drawn), reply, count=1)
     return exchange.model_copy(update={"near": near, "reply": reply})

@@ -1,0 +1,83 @@
+"""Rows of a dataset: what a villager saw, and the reply that it is to learn. One JSON object a line.
+
+It refuses to know tokens: rows hold observations, so that a change of prompt or model needs no new data.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from townsfolk.errors import ConfigError
+from townsfolk.types import Message, Observation, PersonaName, Text
+
+MANIFEST, TRAIN, HELD_OUT = "manifest.json", "train.jsonl", "held_out.jsonl"
+"""Files of a dataset's folder."""
+
+Source = Literal["authored", "turn", "demo", "import"]
+
+
+class DataRow(Message):
+    """One line of a dataset."""
+
+    id: Text
+    persona: PersonaName
+    source: Source
+    group: Text
+    """Rows of one group (variants, near-copies, one player's turns) are never on both sides of a split."""
+    observation: Observation
+    reply: Text
+    """The tag first, where there is one, then the speech: just what is to be decoded."""
+    weight: float = Field(default=1.0, gt=0, le=10)
+    """How much the row's loss counts."""
+
+
+def write_rows(file: Path, rows: Iterable[DataRow]) -> str:
+    """Write rows, one a line; gives the sha256 of the file, hexadecimal."""
+    digest = hashlib.sha256()
+    with file.open("wb") as out:
+        for row in rows:
+            line = row.model_dump_json(exclude_defaults=True).encode() + b"\n"
+            digest.update(line)
+            out.write(line)
+    return digest.hexdigest()
+
+
+def read_rows(file: Path) -> Iterator[DataRow]:
+    """Rows of a file, one after the other.
+
+    Raises:
+        ConfigError: not there; or names the line that is no row.
+    """
+    try:
+        with file.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                yield _row(line, f"{file}: line {number}")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: can't be read: {error}") from error
+
+
+def _row(line: str, where: str) -> DataRow:
+    try:
+        return DataRow.model_validate_json(line)
+    except ValidationError as error:
+        told = "; ".join(f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in error.errors())
+        raise ConfigError(f"{where}: {told}; build the dataset again") from error
+
+
+def read_manifest(folder: Path) -> dict[str, object]:
+    """The manifest of the dataset in `folder`.
+
+    Raises:
+        ConfigError: there is none, or it is no JSON object.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{folder}: no dataset: build one with townsfolk data build ({error})") from error
+    if not isinstance(manifest, dict):
+        raise ConfigError(f"{folder / MANIFEST}: must be a JSON object: build the dataset again")
+    return manifest

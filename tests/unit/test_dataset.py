@@ -1,0 +1,77 @@
+"""From exchanges to a dataset: the same for the same seed, nothing on both sides of the split."""
+
+from pathlib import Path
+
+import pytest
+
+from townsfolk.errors import ConfigError
+from townsfolk.training import Exchange, read_exchanges, read_names
+from townsfolk.training.dataset import Recipe, build_dataset, groups
+from townsfolk.training.names import Names
+from townsfolk.training.rows import read_manifest, read_rows, write_rows
+
+DATA = Path(__file__).parents[2] / "data"
+
+
+@pytest.fixture(scope="module")
+def names() -> Names:
+    return read_names(DATA / "names")
+
+
+@pytest.fixture(scope="module")
+def exchanges() -> dict[str, list[Exchange]]:
+    return {"explorer": read_exchanges(DATA / "dialogue" / "explorer.yaml")[:120]}
+
+
+def said(text: str, reply: str) -> Exchange:
+    return Exchange(said=text, reply=reply, topic="odd")
+
+
+def test_near_copies_share_a_group() -> None:
+    first, copy, other = groups(
+        "explorer",
+        [
+            said("where is the old mill by the river", "Past the hill, where the path bends twice."),
+            said("where is the old mill by the river?", "Past the hill, where the path bends thrice."),
+            said("where is the old mill by the river", "Ask me tomorrow."),
+        ],
+    )
+    assert first == copy != other
+
+
+def test_the_same_seed_gives_the_same_dataset(
+    tmp_path: Path, exchanges: dict[str, list[Exchange]], names: Names
+) -> None:
+    one, two = (build_dataset(exchanges, names, Recipe(seed=3), tmp_path / name) for name in ("a", "b"))
+    other = build_dataset(exchanges, names, Recipe(seed=4), tmp_path / "c")
+    assert one == two == read_manifest(tmp_path / "a")
+    assert one["hash"] != other["hash"]
+
+
+def test_no_group_is_on_both_sides(
+    tmp_path: Path, exchanges: dict[str, list[Exchange]], names: Names
+) -> None:
+    build_dataset(exchanges, names, Recipe(), tmp_path)
+    train, held_out = (list(read_rows(tmp_path / name)) for name in ("train.jsonl", "held_out.jsonl"))
+    assert not {row.group for row in train} & {row.group for row in held_out}
+    assert len(train) > 3 * (len(exchanges["explorer"]) - len(held_out))
+    assert 0.02 < len(held_out) / len(exchanges["explorer"]) < 0.25
+    assert len({row.id for row in train}) == len(train)
+    assert not any("{" in row.reply for row in (*train, *held_out))
+
+
+def test_a_dataset_is_never_overwritten(tmp_path: Path, names: Names) -> None:
+    (tmp_path / "kept").touch()
+    with pytest.raises(ConfigError, match="give a new folder"):
+        build_dataset({}, names, Recipe(), tmp_path)
+
+
+def test_a_broken_line_is_named(tmp_path: Path, exchanges: dict[str, list[Exchange]], names: Names) -> None:
+    build_dataset(exchanges, names, Recipe(), tmp_path / "data")
+    rows = list(read_rows(tmp_path / "data" / "train.jsonl"))[:2]
+    file = tmp_path / "rows.jsonl"
+    write_rows(file, rows)
+    assert list(read_rows(file)) == rows
+    file.write_text(file.read_text() + '{"id": "x"}\n')
+    with pytest.raises(ConfigError, match="line 3: persona: Field required"):
+        list(read_rows(file))
