@@ -1,15 +1,35 @@
 """Grammar and parser: what may be decoded, and what decoded text means."""
 
+import copy
 import re
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from townsfolk.errors import InvalidRequest
-from townsfolk.interpreter import StreamParser, defuse, parse_action, reply_grammar, split_reply
+from townsfolk.interpreter import (
+    ChoiceCompiler,
+    ChoiceConstraint,
+    StreamParser,
+    defuse,
+    parse_action,
+    reply_grammar,
+    split_reply,
+)
+from townsfolk.interpreter.choices import round_numbers
 from townsfolk.interpreter.grammar import int_pattern
-from townsfolk.types import Action, Offer
+from townsfolk.types import Action, Offer, Slot
+
+PLACES = Slot(kind="choice", choices=("home", "hometown", "Alice"))
+OFFERS = (
+    Offer(name="wait", slots=(Slot(kind="int", min=1, max=30),)),
+    Offer(name="wave"),
+    Offer(name="goto", slots=(PLACES,)),
+    Offer(name="give", slots=(Slot(kind="choice", choices=("default:apple",)), PLACES)),
+    Offer(name="say", slots=(Slot(kind="text", max_length=20),)),
+)
 
 
 @given(st.integers(-1200, 1200), st.integers(0, 1500))
@@ -28,9 +48,62 @@ def test_a_range_without_numbers_is_refused() -> None:
         int_pattern(3, 2)
 
 
-def test_no_offer_and_no_speech_is_refused() -> None:
+def choices(*offers: Offer) -> ChoiceConstraint:
+    """Tokens are bytes."""
+    return ChoiceCompiler(lambda text: list(text.encode()), vocab_size=260).constraint(offers)
+
+
+def allowed(constraint: ChoiceConstraint) -> list[int]:
+    bits = np.unpackbits(constraint.mask().view(np.uint8), bitorder="little")
+    return [int(token) for token in np.flatnonzero(bits)]
+
+
+def tags(constraint: ChoiceConstraint, start: bytes = b"") -> set[str]:
+    """All that can be decided."""
+    if constraint.done:
+        return {start.decode()}
+    found = set()
+    for token in allowed(constraint):
+        branch = copy.copy(constraint)
+        branch.advance(token)
+        found |= tags(branch, start + bytes([token]))
+    return found
+
+
+def test_a_decision_is_between_what_is_offered_and_is_no_free_text() -> None:
+    places = ("home", "hometown", "Alice")
+    assert tags(choices(*OFFERS)) == {
+        "[[ACTION:wave]]",
+        *(f"[[ACTION:wait {seconds}]]" for seconds in (1, 2, 5, 30)),
+        *(f"[[ACTION:goto {place}]]" for place in places),
+        *(f"[[ACTION:give default:apple {place}]]" for place in places),
+    }
+
+
+def test_what_the_choices_share_is_forced() -> None:
+    constraint = choices(*OFFERS)
+    steps = []
+    for choice in "wv":
+        forced = constraint.forced()
+        for token in (*forced, ord(choice)):
+            constraint.advance(token)
+        steps.append(bytes(forced).decode())
+    assert steps == ["[[ACTION:", "a"]
+    assert bytes(constraint.forced()) == b"e]]"
+
+
+@given(st.integers(-99, 99), st.integers(0, 500))
+def test_few_numbers_stand_for_all(low: int, size: int) -> None:
+    some = round_numbers(low, low + size)
+    assert some[0] == low
+    assert all(low <= value <= low + size for value in some)
+    assert len({str(value)[0] for value in some}) == len(some)
+
+
+@pytest.mark.parametrize("offers", [(), OFFERS[-1:]])
+def test_a_decision_between_nothing_is_refused(offers: tuple[Offer, ...]) -> None:
     with pytest.raises(InvalidRequest, match="register"):
-        reply_grammar([], speech=False)
+        choices(*offers)
 
 
 @pytest.mark.parametrize(
@@ -90,5 +163,5 @@ def test_defused_text_holds_no_tag(text: str) -> None:
 
 
 def test_names_of_offers_stand_in_the_grammar() -> None:
-    grammar = reply_grammar([Offer(name="wave")], speech=True)
+    grammar = reply_grammar([Offer(name="wave")])
     assert "[[ACTION:wave" in grammar

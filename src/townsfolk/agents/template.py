@@ -7,12 +7,20 @@ until they are tokens, so that nothing that a player writes can open or close a 
 import hashlib
 import secrets
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from townsfolk.errors import ModelError
+
+Frame = tuple[list[int], list[tuple[int, list[int]]]]
+"""What a template puts around messages: ids before all, then (message, ids after it) in order."""
+FRAMES, CONTENTS = 64, 1_024
+"""Frames and messages of which the ids are kept."""
+LONG = 1_000
+"""Characters of a message that are too many to keep its ids."""
 
 
 class Tokenizer(Protocol):
@@ -43,23 +51,33 @@ class ChatTemplate:
         self._tokenizer = tokenizer
         self._special = sorted(tokenizer.special, key=len, reverse=True)
         self.content_hash = hashlib.sha256(source.encode()).hexdigest()
+        # Prompts differ in their last message alone: the frame and the others have been encoded before.
+        self._frame = lru_cache(FRAMES)(self._encode_frame)
+        self._known = lru_cache(CONTENTS)(tokenizer.encode)
 
     def encode(self, messages: Sequence[tuple[str, str]]) -> list[int]:
         """Ids of (role, content) `messages` with the opening of the assistant's next one.
 
         A system message must come first: templates put one of their own in its place otherwise.
         """
-        marker = secrets.token_hex(8)
-        slots = [{"role": role, "content": f"{marker}{n:04}"} for n, (role, _) in enumerate(messages)]
-        frame = self._template.render(messages=slots, add_generation_prompt=True)
-        ids = []
-        for n, piece in enumerate(frame.split(marker)):
-            if n:
-                ids += self._tokenizer.encode(messages[int(piece[:4])][1])
-            ids += self._encode_frame(piece[4:] if n else piece)
+        before, pieces = self._frame(tuple(role for role, _ in messages))
+        ids = [*before]
+        for n, after in pieces:
+            ids += self._content(messages[n][1])
+            ids += after
         return ids
 
-    def _encode_frame(self, text: str) -> list[int]:
+    def _content(self, text: str) -> list[int]:
+        return self._known(text) if len(text) < LONG else self._tokenizer.encode(text)
+
+    def _encode_frame(self, roles: tuple[str, ...]) -> Frame:
+        marker = secrets.token_hex(8)
+        slots = [{"role": role, "content": f"{marker}{n:04}"} for n, role in enumerate(roles)]
+        frame = self._template.render(messages=slots, add_generation_prompt=True)
+        before, *pieces = frame.split(marker)
+        return self._encode_own(before), [(int(piece[:4]), self._encode_own(piece[4:])) for piece in pieces]
+
+    def _encode_own(self, text: str) -> list[int]:
         """Ids of the template's own text, control tokens recognised."""
         if not text:
             return []
@@ -67,5 +85,5 @@ class ChatTemplate:
             before, found, after = text.partition(name)
             if found:
                 middle = [self._tokenizer.special[name]]
-                return self._encode_frame(before) + middle + self._encode_frame(after)
+                return self._encode_own(before) + middle + self._encode_own(after)
         return self._tokenizer.encode(text)

@@ -1,10 +1,13 @@
-"""5 TEXT -> ACTIONS: the grammar that decoding is held to, and the parser of what was decoded."""
+"""5 TEXT -> ACTIONS: the grammar and the choices that decoding is held to, and the parser of its text."""
 
+from townsfolk.interpreter.choices import ChoiceCompiler, ChoiceConstraint
 from townsfolk.interpreter.constraint import GrammarCompiler, GrammarConstraint
 from townsfolk.interpreter.grammar import defuse, reply_grammar
 from townsfolk.interpreter.parser import Part, StreamParser, parse_action, split_reply
 
 __all__ = [
+    "ChoiceCompiler",
+    "ChoiceConstraint",
     "GrammarCompiler",
     "GrammarConstraint",
     "Part",

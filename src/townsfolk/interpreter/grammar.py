@@ -1,8 +1,8 @@
 """Offers -> grammar: what may be decoded now, so that every tag parses and its target exists.
 
 A reply is one action tag, then speech on one line: `[[ACTION:follow sam]] Lead on!`. The tag comes first
-so that a villager starts to act while it still talks. A decision without speech is the tag alone, an
-answer for which nothing is offered is speech alone.
+so that a villager starts to act while it still talks. An answer for which nothing is offered is speech
+alone; a decision, which is a tag alone, needs no grammar: see choices.
 The text here is Lark, in the dialect that llguidance compiles.
 """
 
@@ -25,18 +25,12 @@ SLICES = [rf"{_PLAIN}.!?]+"]
 _QUOTED = r'[^"\\\x00-\x1f\x7f\[\]<>|{{}}]{{1,{max_length}}}'
 
 
-def reply_grammar(offers: Sequence[Offer], speech: bool) -> str:
-    """Lark text for a reply that carries out one of `offers`, followed by speech if asked for.
-
-    Raises:
-        InvalidRequest: neither offer nor speech, so nothing could be decoded.
-    """
-    if not offers and not speech:
-        raise InvalidRequest("no action can be offered: register at least one without a target, like wait")
+def reply_grammar(offers: Sequence[Offer]) -> str:
+    """Lark text for a reply that carries out one of `offers`, if there are any, and then speaks."""
     if not offers:
         return f"start: /{SPEECH}/\n"
     names = " | ".join(f"a{n}" for n in range(len(offers)))
-    rules = [f"start: tag{f' / {SPEECH}/' if speech else ''}", f"tag: {names}"]
+    rules = [f"start: tag / {SPEECH}/", f"tag: {names}"]
     rules += [f"a{n}: {_action(offer)}" for n, offer in enumerate(offers)]
     return "\n".join(rules) + "\n"
 

@@ -4,9 +4,17 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 from townsfolk.config import AgentSettings
-from townsfolk.engine import Detokenizer, Engine, Finish, GenerationRequest, SamplingParams, Timings
+from townsfolk.engine import (
+    Constraint,
+    Detokenizer,
+    Engine,
+    Finish,
+    GenerationRequest,
+    SamplingParams,
+    Timings,
+)
 from townsfolk.errors import ModelError
-from townsfolk.interpreter import GrammarCompiler, Part, StreamParser, reply_grammar
+from townsfolk.interpreter import ChoiceCompiler, GrammarCompiler, Part, StreamParser, reply_grammar
 from townsfolk.serving.generate import generate
 from townsfolk.types import Offer, Sampling
 
@@ -27,10 +35,11 @@ class Draft:
 
 @dataclass(frozen=True)
 class Generator:
-    """Decodes replies held by a grammar. Shared by game turns, `Infer` and chats."""
+    """Decodes replies held by a grammar, and decisions. Shared by game turns, `Infer` and chats."""
 
     engine: Engine
-    compiler: GrammarCompiler
+    grammars: GrammarCompiler
+    choices: ChoiceCompiler
     settings: AgentSettings
 
     async def parts(
@@ -49,7 +58,7 @@ class Generator:
         """Parts of the reply as they are complete; `draft` holds all of it when the generator ends.
 
         Raises:
-            Busy, AdapterError, InvalidRequest: as `Engine.submit`.
+            Busy, AdapterError, InvalidRequest: as `Engine.submit`; the last also for lack of choices.
             ModelError: the pass failed.
         """
         tokenizer, parser = self.engine.tokenizer, StreamParser()
@@ -60,7 +69,7 @@ class Generator:
             max_tokens=max_tokens or self.settings.max_reply_tokens,
             adapter=adapter,
             sampling=SamplingParams(sampling.temperature, sampling.top_p, 0, sampling.repetition_penalty),
-            constraint=self.compiler.constraint(reply_grammar(offers, speech), sharp=speech and bool(offers)),
+            constraint=self._constraint(offers, speech),
             stop_tokens=frozenset({tokenizer.eos_id}),
             priority=SPEECH_PRIORITY if speech else DECISION_PRIORITY,
             deadline=deadline,
@@ -79,6 +88,11 @@ class Generator:
         for part in self._rest(draft, parser):
             draft.parts.append(part)
             yield part
+
+    def _constraint(self, offers: Sequence[Offer], speech: bool) -> Constraint:
+        if speech:
+            return self.grammars.constraint(reply_grammar(offers), sharp=bool(offers))
+        return self.choices.constraint(offers)
 
     def _rest(self, draft: Draft, parser: StreamParser) -> list[Part]:
         """The last sentence. One that was cut off is left out, unless nothing else was said."""

@@ -35,12 +35,13 @@ class Delivery:
         allowed = tuple(action for action in part.actions if self._judge.may(action))
         speech = part.speech if self._worth_saying(part.speech) else ""
         if allowed or speech:
-            self._send(speech, allowed, done=False)
+            self._send(speech, allowed, done=not self._occasion.speech)  # a decision is one tag
 
     def close(self, finish: Finish) -> None:
         """Tell the game that nothing more comes of this turn; who was spoken to is never just silent."""
         silent = self._occasion.speech and not self._spoken and finish in ("stop", "length")
-        self._send(self._persona.at_a_loss if silent else "", (), done=True)
+        if self._occasion.speech or not self.sent:
+            self._send(self._persona.at_a_loss if silent else "", (), done=True)
 
     def record(self, context: str, draft: Draft, adapter: str | None, started: float) -> Turn:
         """The turn as it is stored."""

@@ -18,6 +18,7 @@ class GameState:
     Attributes:
         sessions: villager id -> session, the one used last at the end.
         turns: villager id -> the turn under way.
+        deciding: villagers whose turn is a decision: so short that a step's answer waits for all of them.
         next_up: villager id -> the occasion that came meanwhile; only the latest is kept.
         under_way: turn id -> its task; players may rate what they hear before the turn is over.
     """
@@ -28,6 +29,7 @@ class GameState:
         self.matcher = RequestMatcher(game.actions)
         self.sessions: dict[str, Session] = {}
         self.turns: dict[str, asyncio.Task[None]] = {}
+        self.deciding: set[str] = set()
         self.next_up: dict[str, tuple[Observation, Occasion]] = {}
         self.under_way: dict[str, asyncio.Task[None]] = {}
         self._ready: deque[Decision | Refused] = deque(maxlen=MAX_READY)
@@ -55,12 +57,24 @@ class GameState:
         self._ready.append(item)
         self._news.set()
 
+    def end(self, villager_id: str, turn_id: str) -> tuple[Observation, Occasion] | None:
+        """The villager's turn is over; gives what came meanwhile."""
+        del self.turns[villager_id], self.under_way[turn_id]
+        self.deciding.discard(villager_id)
+        self._news.set()
+        return self.next_up.pop(villager_id, None)
+
     async def take(self, max_wait_s: float) -> StepReply:
-        """What is ready, waiting for it while turns are under way, at most `max_wait_s`."""
-        if not self._ready and self.turns and max_wait_s > 0:
-            self._news.clear()
+        """What is ready, after at most `max_wait_s`: sooner where there is something and nobody decides.
+
+        A game steps every 90 ms: the first of ten decisions, given at once, would cost the others that.
+        """
+        if max_wait_s > 0:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), max_wait_s)
+                async with asyncio.timeout(max_wait_s):
+                    while self.deciding or (self.turns and not self._ready):
+                        self._news.clear()
+                        await self._news.wait()
         items = [self._ready.popleft() for _ in range(min(len(self._ready), MAX_DECISIONS))]
         return StepReply(
             decisions=tuple(item for item in items if isinstance(item, Decision)),

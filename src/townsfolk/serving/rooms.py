@@ -15,7 +15,7 @@ from townsfolk.engine import Engine
 from townsfolk.errors import ModelError, StoreError
 from townsfolk.feedback.behaviour_log import BehaviourLog
 from townsfolk.feedback.store import Store
-from townsfolk.interpreter import GrammarCompiler, defuse
+from townsfolk.interpreter import ChoiceCompiler, GrammarCompiler, defuse
 from townsfolk.personas import PersonaLibrary
 from townsfolk.policy.check import Policy
 from townsfolk.policy.rules import load_rules
@@ -67,8 +67,9 @@ class Rooms:
             shelf = AdapterShelf(engine, library, settings.adapters_dirs, store)
             shelf.load_all()
             tokenizer = engine.tokenizer
-            compiler = GrammarCompiler(tokenizer.to_json(), tokenizer.vocab_size, tokenizer.eos_id)
-            generator = Generator(engine, compiler, settings.agents)
+            grammars = GrammarCompiler(tokenizer.to_json(), tokenizer.vocab_size, tokenizer.eos_id)
+            choices = ChoiceCompiler(tokenizer.encode, tokenizer.vocab_size)
+            generator = Generator(engine, grammars, choices, settings.agents)
             turns = TurnRunner(generator, prompts, policy, shelf, settings.agents)
             for persona in library.personas.values():
                 turns.warm(persona, first=True)

@@ -126,6 +126,8 @@ class Village:
             turn_id = uuid.uuid4().hex
             turn = self._turn(state, session, observation, occasion, turn_id)
             state.turns[villager] = state.under_way[turn_id] = asyncio.create_task(turn)
+            if not occasion.speech:
+                state.deciding.add(villager)
         elif occasion.speech or villager not in state.next_up:
             state.next_up[villager] = (observation, occasion)
 
@@ -146,8 +148,7 @@ class Village:
             log.warning("turn of %s failed: %s", session.key, error)
             state.put(Refused(villager_id=villager, code="invalid", reason=str(error)))
         finally:
-            del state.turns[villager], state.under_way[turn_id]
-            if waiting := state.next_up.pop(villager, None):
+            if waiting := state.end(villager, turn_id):
                 self._begin(state, session, *waiting)
 
     async def _run(
