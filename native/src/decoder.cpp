@@ -293,7 +293,7 @@ void Decoder::attend(int layer) {
 void Decoder::attend_piece(int layer, int kv_head, const Piece& piece, int share) {
     const int size = shape_.head_dim, group = shape_.heads / shape_.kv_heads;
     const std::size_t columns = static_cast<std::size_t>(shape_.columns(kQkv));
-    const auto [position, sequence] = tokens_[piece.first];
+    const auto [position, sequence, adapter] = tokens_[piece.first];
     const std::size_t result = (share * tokens_.size() + piece.first) * shape_.heads + kv_head * group;
     const AttentionHead head{
         .queries = &qkv_[piece.first * columns + static_cast<std::size_t>(kv_head) * group * size],
