@@ -66,6 +66,11 @@ def test_distances_change_with_what_is_told_and_keep_their_order() -> None:
     assert seen == {"Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven"}
 
 
+def test_a_reply_that_reckons_keeps_its_distances() -> None:
+    reckoned = IRON.model_copy(update={"reply": "Nine steps east, five behind the tree."})
+    assert all(moved(reckoned, Random(seed)) == reckoned for seed in range(8))
+
+
 def test_what_is_added_is_not_spoken_of(names: Names) -> None:
     for seed in range(40):
         added = set(crowded(IRON, names, Random(seed)).near) - set(IRON.near)

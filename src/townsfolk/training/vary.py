@@ -57,6 +57,8 @@ def turned(exchange: Exchange, random: Random) -> Exchange:
 def moved(exchange: Exchange, random: Random) -> Exchange:
     """Each distance that the reply tells drawn anew, so that the order by distance stays."""
     near, reply = dict(exchange.near), exchange.reply
+    if _numbers(reply) - {int(place.split(" ")[0]) for place in near.values()}:
+        return exchange  # it reckons: "nine steps, two before the lava"
     for what, place in exchange.near.items():
         steps, direction = place.split(" ", 1)
         told = _told(reply, int(steps))
@@ -102,6 +104,10 @@ def _turn_place(place: str, by: Mapping[str, str]) -> str:
     """What is written on a sign stays."""
     steps, way, *written = place.split(" ", 2)
     return " ".join((steps, by.get(way, way), *written))
+
+
+def _numbers(text: str) -> set[int]:
+    return {NUMBERS.index(w) if w in NUMBERS else int(w) for w in words(text) if w in NUMBERS or w.isdigit()}
 
 
 def _told(text: str, steps: int) -> str:
