@@ -8,7 +8,7 @@ from pathlib import Path
 
 from townsfolk.engine.adapters import Adapter
 from townsfolk.engine.model import PROJECTIONS, Model
-from townsfolk.engine.quantize import Int4Weight, Weight
+from townsfolk.engine.quantize import BLOCK, Weight
 
 KV_BYTES, SCALE_BYTES = 2, 2
 
@@ -57,14 +57,14 @@ def limit_ms(
 
 
 def _elements(weight: Weight) -> int:
-    return weight.packed.size * 2 if isinstance(weight, Int4Weight) else weight.size
+    out, width = weight.shape
+    return out * width
 
 
 def _stored_bytes(weight: Weight) -> int:
     """As the native runner stores it: 4 or 8 bits, and a scale and a minimum a block."""
-    blocks = weight.scales.size if isinstance(weight, Int4Weight) else weight.size // 32
-    values = weight.packed.size if isinstance(weight, Int4Weight) else weight.size
-    return values + blocks * 2 * SCALE_BYTES
+    elements = _elements(weight)
+    return elements // (2 if weight.four_bits else 1) + elements // BLOCK * 2 * SCALE_BYTES
 
 
 def _processor() -> str:

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from townsfolk.config import Settings, load_settings
 from townsfolk.engine.adapters import CONFIG_FILE, WEIGHTS_FILE, base_reference
-from townsfolk.engine.model import Hyperparameters
+from townsfolk.engine.hyperparameters import Hyperparameters
 from townsfolk.engine.tokenizer import byte_alphabet
 
 CONTROL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -44,7 +44,7 @@ def write_tiny_model(
     random = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(path, architecture)
     _write_metadata(writer, layers, context)
-    tokens = _write_vocabulary(writer)
+    tokens = write_vocabulary(writer)
 
     def add(name: str, *shape: int, kind: Type = Type.F32) -> None:
         values = random.standard_normal(shape).astype(np.float32) / np.sqrt(shape[-1])
@@ -85,7 +85,8 @@ def _write_metadata(writer: gguf.GGUFWriter, layers: int, context: int) -> None:
     writer.add_rope_freq_base(10_000.0)
 
 
-def _write_vocabulary(writer: gguf.GGUFWriter) -> list[str]:
+def write_vocabulary(writer: gguf.GGUFWriter) -> list[str]:
+    """A byte-level vocabulary; its tokens."""
     merged = [merge.replace(" ", "") for merge in MERGES]
     tokens = [*CONTROL_TOKENS, *byte_alphabet().values(), *merged]
     kinds = [gguf.TokenType.CONTROL] * len(CONTROL_TOKENS)

@@ -271,6 +271,7 @@ void Decoder::turn_and_cache(int layer) {
             float* queries = &qkv_[static_cast<std::size_t>(token) * shape_.columns(kQkv)];
             float* keys = queries + shape_.heads * size;
             float* values = keys + shape_.kv_heads * size;
+            finish_queries_keys(layers_[layer], queries);
             for (int h = 0; h < shape_.heads; ++h) {
                 kernels_.rotate(queries + h * size, cosines, sines, half, query_scale);
             }
@@ -281,6 +282,17 @@ void Decoder::turn_and_cache(int layer) {
             }
         }
     });
+}
+
+// Adds the family's biases to a token's queries, keys and values, and normalises queries and keys by head.
+void Decoder::finish_queries_keys(const Layer& layer, float* qkv) const {
+    const int size = shape_.head_dim;
+    for (std::size_t i = 0; i < layer.qkv_bias.size(); ++i) qkv[i] += layer.qkv_bias[i];
+    if (layer.query_norm.empty()) return;
+    for (int head = 0; head < shape_.heads + shape_.kv_heads; ++head) {
+        const auto& weight = head < shape_.heads ? layer.query_norm : layer.key_norm;
+        kernels_.normalize(qkv + head * size, weight.data(), shape_.epsilon, size, qkv + head * size);
+    }
 }
 
 void Decoder::attend(int layer) {

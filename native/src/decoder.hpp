@@ -33,6 +33,9 @@ struct Shape {
 
 struct Layer {
     std::vector<float> attention_norm, ffn_norm;  // [hidden]
+    // What only some families have; empty in the others.
+    std::vector<float> qkv_bias;              // [(heads + 2 * kv_heads) * head_dim]
+    std::vector<float> query_norm, key_norm;  // [head_dim], of each head before it is turned
     PackedMatrix linear[kProjections];
 };
 
@@ -93,6 +96,7 @@ class Decoder {
     // Phases. A projection's input is prepared (made 16 bits, seen through the adapters), then multiplied.
     void normalize_and_prepare(int layer, Projection projection);
     void turn_and_cache(int layer);
+    void finish_queries_keys(const Layer& layer, float* qkv) const;
     void attend(int layer);
     void settle_and_prepare(int layer);
     void gate_and_prepare(int layer);

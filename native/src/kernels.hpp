@@ -68,7 +68,7 @@ struct AttentionHead {
 
 struct Kernels {
     const char* name;
-    // out = x / rms(x) * weight
+    // out = x / rms(x) * weight; `out` may be `x`.
     void (*normalize)(const float* x, const float* weight, float epsilon, int width, float* out);
     void (*quantize)(const float* x, int width, QuantRow out);
     // out = silu(gate) * up; `out` may be `gate`.

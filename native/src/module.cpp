@@ -61,22 +61,18 @@ std::vector<std::string> usable_kernels() {
     return names;
 }
 
-PackedMatrix pack_int4(const Array<std::uint8_t, 3>& packed, const Floats2& scales,
-                       const std::optional<Floats2>& offsets) {
-    const int columns = static_cast<int>(packed.shape(0)), width = static_cast<int>(packed.shape(1)) * kBlock;
-    const std::size_t blocks = packed.shape(0) * packed.shape(1);
-    require(
-        packed.shape(2) == kBlock / 2 && scales.size() == blocks && (!offsets || offsets->size() == blocks),
-        "4-bit weights must be [columns, width / 32, 16], with a scale for each block");
-    nb::gil_scoped_release unlocked;
-    return pack_four_bits(packed.data(), scales.data(), offsets ? offsets->data() : nullptr, columns, width);
-}
+// (GGUF type, [rows, bytes of a row] as in the file, order of the rows or None)
+using Part = std::tuple<int, Array<std::uint8_t, 2>, std::optional<Ints>>;
 
-PackedMatrix pack_floats(const Floats2& values) {
-    require(values.shape(1) % kBlock == 0, "the width of a weight must be a multiple of 32");
+PackedMatrix packed(const std::vector<Part>& parts, int width) {
+    std::vector<RawRows> raw;
+    for (const auto& [type, bytes, order] : parts) {
+        require(!order || order->size() == bytes.shape(0), "an order of rows must name each of them");
+        raw.push_back({static_cast<GgufType>(type), bytes.data(), bytes.size(),
+                       static_cast<int>(bytes.shape(0)), order ? order->data() : nullptr});
+    }
     nb::gil_scoped_release unlocked;
-    return pack_eight_bits(values.data(), static_cast<int>(values.shape(0)),
-                           static_cast<int>(values.shape(1)));
+    return pack(raw, width);
 }
 
 void check_shape(const PackedMatrix& matrix, int columns, int width) {
@@ -96,12 +92,16 @@ class PythonDecoder {
     std::string kernels() const { return decoder_.kernels().name; }
 
     void set_layer(int index, const Floats1& attention_norm, const Floats1& ffn_norm,
-                   const std::vector<PackedMatrix*>& linear) {
+                   const std::vector<PackedMatrix*>& linear, const std::optional<Floats1>& qkv_bias,
+                   const std::optional<Floats1>& query_norm, const std::optional<Floats1>& key_norm) {
         require(index >= 0 && index < shape_.layers && linear.size() == kProjections,
                 "a layer has 4 linear layers and a place in the model");
         Layer& layer = decoder_.layer(index);
         layer.attention_norm = copied(attention_norm, shape_.hidden);
         layer.ffn_norm = copied(ffn_norm, shape_.hidden);
+        if (qkv_bias) layer.qkv_bias = copied(*qkv_bias, shape_.columns(kQkv));
+        if (query_norm) layer.query_norm = copied(*query_norm, shape_.head_dim);
+        if (key_norm) layer.key_norm = copied(*key_norm, shape_.head_dim);
         for (int i = 0; i < kProjections; ++i) {
             check_shape(*linear[i], shape_.columns(i), shape_.width(i));
             layer.linear[i] = std::move(*linear[i]);
@@ -183,8 +183,7 @@ NB_MODULE(_native, module) {
     module.doc() = "A llama decoder for ragged batches with a LoRA adapter for each row.";
     nb::class_<PackedMatrix>(module, "PackedMatrix", "A weight matrix, laid out for the kernels.");
     nb::class_<Adapter>(module, "Adapter", "A LoRA adapter, laid out for the kernels.");
-    module.def("pack_int4", &pack_int4, nb::arg("packed"), nb::arg("scales"), nb::arg("offsets").none());
-    module.def("pack_floats", &pack_floats, nb::arg("values"));
+    module.def("pack", &packed, nb::arg("parts"), nb::arg("width"));
     module.def("kernels", &usable_kernels, "Names of the instruction sets that this processor can use.");
     nb::class_<PythonDecoder>(module, "Decoder", "See native/src/decoder.hpp.")
         .def(nb::init<int, int, int, int, int, int, int, float, const Floats2&, const Floats2&, int, int,
@@ -194,7 +193,9 @@ NB_MODULE(_native, module) {
              nb::arg("cosines"), nb::arg("sines"), nb::arg("threads"), nb::arg("kv_slots"),
              nb::arg("kernels").none())
         .def_prop_ro("kernels", &PythonDecoder::kernels)
-        .def("set_layer", &PythonDecoder::set_layer)
+        .def("set_layer", &PythonDecoder::set_layer, nb::arg("index"), nb::arg("attention_norm"),
+             nb::arg("ffn_norm"), nb::arg("linear"), nb::arg("qkv_bias").none(), nb::arg("query_norm").none(),
+             nb::arg("key_norm").none())
         .def("set_head", &PythonDecoder::set_head)
         .def("adapter", &PythonDecoder::adapter)
         .def("add_target", &PythonDecoder::add_target)

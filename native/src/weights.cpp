@@ -3,78 +3,114 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <stdexcept>
 
 #include "half.hpp"
 
 namespace townsfolk {
 namespace {
 
-PackedMatrix zeros(Bits bits, int columns, int width) {
-    PackedMatrix matrix{bits, columns, width, {}};
-    const std::size_t blocks = static_cast<std::size_t>(matrix.tiles()) * matrix.blocks();
-    matrix.bytes.assign(blocks * block_bytes(bits), 0);
-    return matrix;
+void require(bool holds, const char* rule) {
+    if (!holds) throw std::invalid_argument(rule);
 }
 
-std::uint8_t* block_of(PackedMatrix& matrix, int column, int block) {
-    const std::size_t index = static_cast<std::size_t>(column / kTile) * matrix.blocks() + block;
-    return matrix.bytes.data() + index * block_bytes(matrix.bits);
-}
-
-void set_scale(std::uint8_t* block, int lane, float scale, float minimum) {
-    const Half values[] = {to_half(scale), to_half(minimum)};
-    std::memcpy(block + 2 * lane, &values[0], sizeof(Half));
-    std::memcpy(block + 2 * (kTile + lane), &values[1], sizeof(Half));
-}
-
-// `q` is from 0 to 15, for input `input` of the block.
-void set_four_bits(std::uint8_t* block, int lane, int input, int q) {
-    const int word = 2 * (lane % 8) + input % 2;
-    const int nibble = input % 4 / 2 * 2 + lane / 8;
-    std::uint8_t* byte = block + 4 * kTile + input / 4 * 2 * kTile + 2 * word + nibble / 2;
-    *byte = static_cast<std::uint8_t>(*byte | q << (4 * (nibble % 2)));
-}
-
-void set_eight_bits(std::uint8_t* block, int lane, int input, int q) {
-    block[4 * kTile + input / 2 * 2 * kTile + 2 * lane + input % 2] = static_cast<std::uint8_t>(q);
-}
-
-void round_block(std::uint8_t* block, int lane, const float* values) {
-    float most = 0;
-    for (int i = 0; i < kBlock; ++i) most = std::max(most, std::fabs(values[i]));
-    const float scale = from_half(to_half(most / 127));
-    set_scale(block, lane, scale, 0);
-    for (int i = 0; i < kBlock; ++i) {
-        const float q = scale > 0 ? std::nearbyint(values[i] / scale) : 0;
-        set_eight_bits(block, lane, i, static_cast<int>(std::clamp(q, -127.0f, 127.0f)));
+// Scales and minima of a block's 16 columns, in 16 bits.
+void write_scales(const QuantBlock* lanes, std::uint8_t* block) {
+    for (int lane = 0; lane < kTile; ++lane) {
+        const Half values[] = {to_half(lanes[lane].scale), to_half(lanes[lane].minimum)};
+        const bool finite = (values[0] & 0x7c00) != 0x7c00 && (values[1] & 0x7c00) != 0x7c00;
+        require(finite, "a weight is no number, or over 65,504");
+        std::memcpy(block + 2 * lane, &values[0], sizeof(Half));
+        std::memcpy(block + 2 * (kTile + lane), &values[1], sizeof(Half));
     }
+}
+
+void write_four_bits(const QuantBlock* lanes, std::uint8_t* block) {
+    constexpr int kHalf = kTile / 2;
+    std::uint8_t* bytes = block + 4 * kTile;
+    for (int input = 0; input < kBlock; input += 4) {
+        for (int column = 0; column < kHalf; ++column) {
+            const std::int8_t *low = lanes[column].q + input, *high = lanes[column + kHalf].q + input;
+            for (int p = 0; p < 2; ++p) {
+                *bytes++ = static_cast<std::uint8_t>(low[p] | high[p] << 4);
+                *bytes++ = static_cast<std::uint8_t>(low[p + 2] | high[p + 2] << 4);
+            }
+        }
+    }
+}
+
+void write_eight_bits(const QuantBlock* lanes, std::uint8_t* block) {
+    std::uint8_t* bytes = block + 4 * kTile;
+    for (int input = 0; input < kBlock; input += 2) {
+        for (int lane = 0; lane < kTile; ++lane) {
+            *bytes++ = static_cast<std::uint8_t>(lanes[lane].q[input]);
+            *bytes++ = static_cast<std::uint8_t>(lanes[lane].q[input + 1]);
+        }
+    }
+}
+
+QuantBlock round_to_eight_bits(const float* values) {
+    float most = 0;
+    for (int i = 0; i < kBlock; ++i) {
+        require(std::isfinite(values[i]), "a weight is no number");
+        most = std::max(most, std::fabs(values[i]));
+    }
+    QuantBlock out{from_half(to_half(most / 127)), 0, {}};
+    for (int i = 0; i < kBlock; ++i) {
+        const float q = out.scale > 0 ? std::nearbyint(values[i] / out.scale) : 0;
+        out.q[i] = static_cast<std::int8_t>(std::clamp(q, -127.0f, 127.0f));
+    }
+    return out;
+}
+
+QuantBlock read_block(GgufType type, Bits bits, const std::uint8_t* row, int block) {
+    if (bits == Bits::kFour) return read_four_bits(type, row, block);
+    float values[kBlock];
+    read_floats(type, row, block, values);
+    return round_to_eight_bits(values);
+}
+
+// A column of the matrix: a row of one of its parts.
+struct Column {
+    GgufType type;
+    const std::uint8_t* row;
+};
+
+std::vector<Column> columns_of(const std::vector<RawRows>& parts, int width) {
+    std::vector<Column> columns;
+    for (const RawRows& part : parts) {
+        const std::size_t bytes = row_bytes(part.type, width);
+        require(part.rows >= 0 && part.size == bytes * part.rows,
+                "a tensor has more or fewer bytes than its type and shape need");
+        for (int i = 0; i < part.rows; ++i) {
+            const int row = part.order ? part.order[i] : i;
+            require(row >= 0 && row < part.rows, "an order of rows names one that is not there");
+            columns.push_back({part.type, part.bytes + bytes * row});
+        }
+    }
+    return columns;
 }
 
 }  // namespace
 
-PackedMatrix pack_four_bits(const std::uint8_t* packed, const float* scales, const float* offsets,
-                            int columns, int width) {
-    PackedMatrix matrix = zeros(Bits::kFour, columns, width);
-    for (int column = 0; column < columns; ++column) {
-        for (int b = 0; b < matrix.blocks(); ++b) {
-            const std::size_t at = static_cast<std::size_t>(column) * matrix.blocks() + b;
-            std::uint8_t* block = block_of(matrix, column, b);
-            set_scale(block, column % kTile, scales[at], (offsets ? offsets[at] : 0) - 8 * scales[at]);
-            for (int i = 0; i < kBlock; ++i) {
-                const int q = packed[at * kBlock / 2 + i / 2] >> (4 * (i % 2)) & 15;
-                set_four_bits(block, column % kTile, i, q);
+PackedMatrix pack(const std::vector<RawRows>& parts, int width) {
+    const std::vector<Column> columns = columns_of(parts, width);
+    const bool four =
+        std::ranges::all_of(parts, [](const RawRows& part) { return has_four_bits(part.type); });
+    const int count = static_cast<int>(columns.size());
+    PackedMatrix matrix{four ? Bits::kFour : Bits::kEight, count, width, {}};
+    const std::size_t step = block_bytes(matrix.bits);
+    matrix.bytes.resize(step * matrix.blocks() * matrix.tiles());
+    std::uint8_t* place = matrix.bytes.data();
+    for (int first = 0; first < count; first += kTile) {
+        for (int block = 0; block < matrix.blocks(); ++block, place += step) {
+            QuantBlock lanes[kTile] = {};
+            for (int lane = 0; lane < std::min(kTile, count - first); ++lane) {
+                const Column& column = columns[first + lane];
+                lanes[lane] = read_block(column.type, matrix.bits, column.row, block);
             }
-        }
-    }
-    return matrix;
-}
-
-PackedMatrix pack_eight_bits(const float* values, int columns, int width) {
-    PackedMatrix matrix = zeros(Bits::kEight, columns, width);
-    for (int column = 0; column < columns; ++column) {
-        for (int b = 0; b < matrix.blocks(); ++b) {
-            const float* own = values + static_cast<std::size_t>(column) * width + b * kBlock;
-            round_block(block_of(matrix, column, b), column % kTile, own);
+            write_scales(lanes, place);
+            four ? write_four_bits(lanes, place) : write_eight_bits(lanes, place);
         }
     }
     return matrix;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "gguf_blocks.hpp"
 #include "kernels.hpp"
 
 namespace townsfolk {
@@ -23,14 +24,19 @@ struct PackedMatrix {
     }
 };
 
-// From integers of 4 bits, kept as they are: weight = scale * (q - 8) + offset.
-//   packed [columns, width/2]: input 2i in the low half of a byte; scales, offsets [columns, width/32];
-//   `offsets` may be null: all zero.
-PackedMatrix pack_four_bits(const std::uint8_t* packed, const float* scales, const float* offsets,
-                            int columns, int width);
+// Rows of one tensor of a GGUF file, as they are there; outputs of a linear layer.
+struct RawRows {
+    GgufType type;
+    const std::uint8_t* bytes;
+    std::size_t size;  // of `bytes`
+    int rows;
+    const std::int32_t* order;  // [rows] which row comes first, and so on; null: as they are
+};
 
-// From floats [columns, width], rounded to 8 bits with a scale for each block of a column.
-PackedMatrix pack_eight_bits(const float* values, int columns, int width);
+// Stacks `parts`, each [rows, width], in 4 bits where all of them have no more, else rounded to 8 bits with a
+// scale for each block of a column. Throws std::invalid_argument where sizes do not fit or a weight is no
+// number.
+PackedMatrix pack(const std::vector<RawRows>& parts, int width);
 
 // One target of a LoRA adapter: columns first_tile * 16 and on get scaling * up * (down * x).
 struct LowRank {

@@ -62,11 +62,20 @@ struct Rows {
 };
 
 PackedMatrix random_matrix(Bits bits, int columns, int width) {
-    if (bits == Bits::kEight) return pack_eight_bits(randoms(columns * width).data(), columns, width);
-    std::vector<std::uint8_t> nibbles(columns * width / 2);
-    for (auto& byte : nibbles) byte = static_cast<std::uint8_t>(random_bits());
-    const auto scales = randoms(columns * width / kBlock, 0.1f), offsets = randoms(scales.size());
-    return pack_four_bits(nibbles.data(), scales.data(), offsets.data(), columns, width);
+    const GgufType type = bits == Bits::kFour ? GgufType::kQ4_1 : GgufType::kF32;
+    std::vector<std::uint8_t> bytes(columns * row_bytes(type, width));
+    if (bits == Bits::kEight) {
+        std::memcpy(bytes.data(), randoms(columns * width).data(), bytes.size());
+    } else {
+        for (auto& byte : bytes) byte = static_cast<std::uint8_t>(random_bits());
+        const auto scales = halves(randoms(columns * width / kBlock, 0.1f)),
+                   minima = halves(randoms(scales.size()));
+        for (std::size_t i = 0; i < scales.size(); ++i) {
+            std::memcpy(&bytes[i * 20], &scales[i], sizeof(Half));
+            std::memcpy(&bytes[i * 20 + 2], &minima[i], sizeof(Half));
+        }
+    }
+    return pack({{type, bytes.data(), bytes.size(), columns, nullptr}}, width);
 }
 
 void check_multiply(const Kernels& own, const Kernels& portable) {
@@ -207,6 +216,10 @@ void fill(Decoder& decoder) {
     for (int i = 0; i < shape.layers; ++i) {
         Layer& layer = decoder.layer(i);
         layer.attention_norm = layer.ffn_norm = std::vector<float>(shape.hidden, 1.0f);
+        if (i % 2) {  // as some families have them
+            layer.qkv_bias = randoms(shape.columns(kQkv));
+            layer.query_norm = layer.key_norm = std::vector<float>(shape.head_dim, 2.0f);
+        }
         for (int p = 0; p < kProjections; ++p) {
             layer.linear[p] =
                 random_matrix(p % 2 ? Bits::kEight : Bits::kFour, shape.columns(p), shape.width(p));

@@ -73,7 +73,7 @@ class EngineSettings(Section):
     model: HomePath = Field(
         default_factory=lambda: default_home() / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
     )
-    """A GGUF file of the llama family."""
+    """A GGUF file of the family llama, qwen2 or qwen3."""
     runner: Literal["auto", "native", "onnx"] = "auto"
     """What multiplies the matrices; auto takes the fastest there is."""
     threads: int = Field(default=0, ge=0, le=256)

@@ -10,10 +10,10 @@ from safetensors.numpy import load_file, save_file
 
 from tiny_model import write_random_adapter
 from townsfolk.engine.adapters import CONFIG_FILE, WEIGHTS_FILE, Adapter, AdapterSlots, read_adapter
-from townsfolk.engine.model import Hyperparameters
+from townsfolk.engine.hyperparameters import Family, Hyperparameters
 from townsfolk.errors import AdapterError
 
-PARAMS = Hyperparameters(269, 2, 64, 96, 4, 2, 16, 256, 10_000.0, 1e-5)
+PARAMS = Hyperparameters(Family(), 269, 2, 64, 96, 4, 2, 16, 256, 10_000.0, 1.0, 1e-5)
 BASE = "b" * 64
 
 

@@ -13,8 +13,9 @@ from townsfolk.errors import ModelError
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> ModelTokenizer:
-    metadata, _ = read_gguf(write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.gguf"))
-    return ModelTokenizer(metadata)
+    return ModelTokenizer(
+        read_gguf(write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.gguf")).metadata
+    )
 
 
 def test_control_tokens_in_text_are_plain_text(tokenizer: ModelTokenizer) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import safetensors
 
-from townsfolk.engine.model import Hyperparameters
+from townsfolk.engine.hyperparameters import Hyperparameters
 from townsfolk.errors import AdapterError
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from townsfolk.engine.adapters import Adapter
 from townsfolk.engine.model import PROJECTIONS, Model
-from townsfolk.engine.quantize import BLOCK, Floats, Int4Weight
+from townsfolk.engine.quantize import BLOCK, Floats, block_offsets
 
 ALWAYS = -2
 """Owner of the lanes that are on for every token."""
@@ -39,10 +39,10 @@ class BankBuilder:
     def __init__(self, model: Model) -> None:
         self._params = model.params
         self._offsets = {  # (projection, layer) -> [out, in/32]
-            (projection, index): weight.offsets
+            (projection, index): offsets
             for index, layer in enumerate(model.layers)
             for projection, weight in layer.linear.items()
-            if isinstance(weight, Int4Weight) and weight.offsets is not None
+            if (offsets := block_offsets(weight)) is not None
         }
 
     def build(self, adapters: Sequence[Adapter | None]) -> Banks:

@@ -13,8 +13,9 @@ import numpy.typing as npt
 from townsfolk.config import EngineSettings
 from townsfolk.engine.adapters import Adapter, read_adapter
 from townsfolk.engine.core import EngineCore
+from townsfolk.engine.hyperparameters import Hyperparameters
 from townsfolk.engine.kv import KvCache
-from townsfolk.engine.model import Hyperparameters, open_model
+from townsfolk.engine.model import open_model
 from townsfolk.engine.request import Generation, GenerationRequest, OnToken, TokenEvent
 from townsfolk.engine.runner import Runner
 from townsfolk.engine.runners import open_runner

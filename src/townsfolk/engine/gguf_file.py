@@ -2,8 +2,10 @@
 
 The `gguf` package's own reader makes several arrays per vocabulary entry (seconds and 200 MB for 49,152
 tokens) and trusts every count in the file, so the header is read here; block formats are the package's.
+Nothing in the file makes it take more memory than a few times the header, which is bounded.
 """
 
+import hashlib
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,8 @@ from townsfolk.errors import ModelError
 
 MAGIC, VERSIONS, DEFAULT_ALIGNMENT = b"GGUF", (2, 3), 32
 MAX_DIMENSIONS = 4
+MAX_HEADER_BYTES = 64 * 2**20  # a vocabulary of 256,000 tokens takes 10 MB
+MAX_ALIGNMENT = 2**20
 SCALARS = {
     GGUFValueType.UINT8: "B",
     GGUFValueType.INT8: "b",
@@ -42,6 +46,10 @@ class RawTensor:
     data: npt.NDArray[np.uint8]  # [rows, bytes of a row]
     shape: tuple[int, ...]  # (out, in), or (size,)
 
+    def copy(self) -> "RawTensor":
+        """The same in memory of its own, which the file can't take away."""
+        return RawTensor(self.name, self.kind, np.array(self.data), self.shape)
+
     def rows(self, index: npt.NDArray[np.integer]) -> "RawTensor":
         """A copy with the rows `index`, in that order."""
         return RawTensor(self.name, self.kind, self.data[index], (len(index), *self.shape[1:]))
@@ -52,22 +60,33 @@ class RawTensor:
         return np.array(values, np.float32).reshape(self.shape)
 
 
-def read_gguf(path: Path) -> tuple[dict[str, Any], dict[str, RawTensor]]:
-    """(metadata, tensors by name) of the file.
+@dataclass(frozen=True)
+class GgufFile:
+    """What a file holds; the tensors' data stays in the file until it is read."""
+
+    metadata: dict[str, Any]  # arrays of numbers are numpy arrays, arrays of strings lists
+    tensors: dict[str, RawTensor]  # by name
+    sha256: str  # of the whole file, hexadecimal
+
+
+def read_gguf(path: Path) -> GgufFile:
+    """Map the file and read its header.
 
     Raises:
         ModelError: not there, not a GGUF file, or not whole.
     """
     if not path.is_file():
-        raise ModelError(f"base model {path}: no such file; fetch it, or set engine.model")
+        raise ModelError("no such file; fetch it, or set engine.model")
     try:
-        return _parse(np.memmap(path, np.uint8, mode="r"))
+        with path.open("rb") as file:  # one file is hashed and mapped, even when another takes its name
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return GgufFile(*_parse(np.memmap(file, np.uint8, mode="r")), digest)
     except (ValueError, KeyError, OverflowError, OSError, struct.error) as error:
-        raise ModelError(f"base model {path}: not a whole GGUF file ({error}); fetch it again") from error
+        raise ModelError(f"not a whole GGUF file ({error}); fetch it again") from error
 
 
 def _parse(data: npt.NDArray[np.uint8]) -> tuple[dict[str, Any], dict[str, RawTensor]]:
-    cursor = _Cursor(data)
+    cursor = _Cursor(data[:MAX_HEADER_BYTES])
     if cursor.take(4) != MAGIC:
         raise ValueError("it does not start with 'GGUF'")
     version, tensor_count, field_count = cursor.unpack("IQQ")
@@ -75,9 +94,16 @@ def _parse(data: npt.NDArray[np.uint8]) -> tuple[dict[str, Any], dict[str, RawTe
         raise ValueError(f"version {version}, must be one of {VERSIONS}")
     metadata = {cursor.string(): cursor.value() for _ in range(field_count)}
     infos = [cursor.tensor_info() for _ in range(tensor_count)]
-    alignment = int(metadata.get("general.alignment", DEFAULT_ALIGNMENT))
+    alignment = _alignment(metadata)
     start = -(-cursor.offset // alignment) * alignment
     return metadata, {info[0]: _tensor(data, start, *info) for info in infos}
+
+
+def _alignment(metadata: dict[str, Any]) -> int:
+    alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
+    if not isinstance(alignment, int) or not 1 <= alignment <= MAX_ALIGNMENT:
+        raise ValueError(f"alignment {alignment!r}, must be from 1 to {MAX_ALIGNMENT}")
+    return alignment
 
 
 def _tensor(
@@ -117,7 +143,8 @@ class _Cursor:
             return self._scalar(kind)
         kind, count = GGUFValueType(self.unpack("I")[0]), self.unpack("Q")[0]
         if kind in SCALARS:
-            return list(self.unpack(f"{count}{SCALARS[kind]}"))
+            numbers = np.dtype(SCALARS[kind]).newbyteorder("<")
+            return np.frombuffer(self.take(count * numbers.itemsize), numbers)
         return [self._scalar(kind) for _ in range(count)]
 
     def tensor_info(self) -> tuple[str, tuple[int, ...], int, int]:

@@ -1,4 +1,4 @@
-"""Builds the ONNX decoder graph of a llama model for ragged batches.
+"""Builds the ONNX decoder graph of a model for ragged batches.
 
 Linear layers see the new tokens of all rows as one flat [N, ...]: no work on padding. Attention sees
 them cut into pieces of T tokens, each with its row's past: P pieces, padded to T queries and S past
@@ -18,8 +18,9 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
-from townsfolk.engine.model import Hyperparameters, Layer, Model, rope_tables
-from townsfolk.engine.quantize import BLOCK, Floats, Int4Weight, Weight
+from townsfolk.engine.hyperparameters import Hyperparameters
+from townsfolk.engine.model import Layer, Model, rope_tables
+from townsfolk.engine.quantize import BLOCK, Floats, Int4Weight, Weight, block_offsets, unpack
 
 OPSET, CONTRIB_OPSET, IR_VERSION = 21, 1, 10
 FLOAT32_ACTIVATIONS = 1
@@ -49,7 +50,7 @@ def build_graph(model: Model, max_positions: int) -> tuple[bytes, Weights]:
         normed, hidden = builder.add_norm(hidden, mixed, layer.ffn_norm)
         normed, hidden = builder.add_norm(hidden, builder.mlp(normed, layer, index), next_norms[index])
     last = builder.node("Gather", normed, "wanted", axis=0)
-    builder.output(builder.multiply(last, model.lm_head), "logits")
+    builder.output(builder.head(last, model.lm_head), "logits")
     builder.output(builder.node("Concat", *fresh, axis=0), "kv")
     return builder.serialize(), builder.weights
 
@@ -110,21 +111,32 @@ class _Builder:
 
     def multiply(self, x: str, weight: Weight) -> str:
         """x [N, in] -> [N, out], without the low-rank term."""
-        if not isinstance(weight, Int4Weight):
-            name: str = self.node("MatMul", x, self.weight(weight.T))
+        values = unpack(weight)
+        if not isinstance(values, Int4Weight):
+            name: str = self.node("MatMul", x, self.weight(values.T))
             return name
-        out, blocks, _ = weight.packed.shape
+        out, blocks, _ = values.packed.shape
         name = self.contrib(
             "MatMulNBits",
             x,
-            self.weight(weight.packed),
-            self.weight(weight.scales.reshape(-1)),
+            self.weight(values.packed),
+            self.weight(values.scales.reshape(-1)),
             K=blocks * BLOCK,
             N=out,
             bits=4,
             block_size=BLOCK,
             accuracy_level=FLOAT32_ACTIVATIONS,
         )
+        return name
+
+    def head(self, x: str, weight: Weight) -> str:
+        """x [M, hidden] -> logits [M, vocab]. No adapter changes them, so no bank holds the offsets."""
+        logits, offsets = self.multiply(x, weight), block_offsets(weight)
+        if offsets is None:
+            return logits
+        blocks = self._reshape(x, [0, -1, BLOCK])
+        sums = self.node("ReduceSum", blocks, self._constant([-1]), keepdims=0)  # [M, hidden/32]
+        name: str = self.node("Add", logits, self.node("MatMul", sums, self.weight(offsets.T)))
         return name
 
     def linear(self, x: str, layer: Layer, projection: str, index: int) -> str:
@@ -143,16 +155,23 @@ class _Builder:
 
     def attention(self, x: str, layer: Layer, index: int) -> tuple[str, str, str]:
         """(attention's output [N, hidden], new keys, new values [kv_heads, N, head_dim])."""
-        query, keys, values = self._queries_keys_values(self.linear(x, layer, "qkv", index))
+        query, keys, values = self._queries_keys_values(self.linear(x, layer, "qkv", index), layer)
         probabilities = self._probabilities(query, keys, index)
         mixed = self._mix(probabilities, values, index)
         return self.linear(mixed, layer, "o", index), keys, values
 
-    def _queries_keys_values(self, qkv: str) -> tuple[str, str, str]:
+    def _queries_keys_values(self, qkv: str, layer: Layer) -> tuple[str, str, str]:
         """qkv [N, out] -> queries by piece [kv_heads, P, T*group, head_dim], keys, values."""
         params = self.params
         q_size, kv_size = params.heads * params.head_dim, params.kv_heads * params.head_dim
+        if layer.qkv_bias is not None:
+            qkv = self.node("Add", qkv, self.weight(layer.qkv_bias))
         qk, v = self._split(qkv, [q_size + kv_size, kv_size])
+        if layer.query_norm is not None and layer.key_norm is not None:
+            q, k = self._split(qk, [q_size, kv_size])
+            qk = self.node(
+                "Concat", self._norm_heads(q, layer.query_norm), self._norm_heads(k, layer.key_norm), axis=-1
+            )
         turned = self.contrib(
             "RotaryEmbedding",
             self._reshape(qk, [-1, 1, q_size + kv_size]),
@@ -166,6 +185,12 @@ class _Builder:
         by_head = self.node("Transpose", pieces, perm=[2, 0, 1, 3, 4])
         query = self.node("Reshape", by_head, self.index("query_shape"))
         return query, self._heads_first(k), self._heads_first(v)
+
+    def _norm_heads(self, x: str, weight: Floats) -> str:
+        """Each head of x [N, heads*head_dim] normalised, in the same shape."""
+        size = self.params.head_dim
+        normed = self.norm(self._reshape(x, [0, -1, size]), weight)
+        return self._reshape(normed, [0, -1])
 
     def _probabilities(self, query: str, keys: str, index: int) -> str:
         """[kv_heads, P, T, group, S+N]: over the row's past, then over the new tokens it may see."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from townsfolk.engine.adapters import Adapter
 from townsfolk.engine.model import PROJECTIONS, Model, rope_tables
-from townsfolk.engine.quantize import Floats, Int4Weight, Weight
+from townsfolk.engine.quantize import Floats, Weight
 from townsfolk.engine.runner import RaggedBatch, Row
 from townsfolk.errors import ModelError
 
@@ -94,7 +94,8 @@ def _decoder(
     decoder = _empty_decoder(model, threads, kv_slots, max_positions, kernels)
     for index, layer in enumerate(model.layers):
         linear = [_pack(layer.linear[projection]) for projection in PROJECTIONS]
-        decoder.set_layer(index, layer.attn_norm, layer.ffn_norm, linear)
+        own = (layer.qkv_bias, layer.query_norm, layer.key_norm)
+        decoder.set_layer(index, layer.attn_norm, layer.ffn_norm, linear, *own)
     decoder.set_head(model.final_norm, _pack(model.lm_head))
     return decoder
 
@@ -122,6 +123,6 @@ def _empty_decoder(
 
 
 def _pack(weight: Weight) -> "_native.PackedMatrix":
-    if isinstance(weight, Int4Weight):
-        return _native.pack_int4(weight.packed, weight.scales, weight.offsets)
-    return _native.pack_floats(weight)
+    """Straight from the mapped file."""
+    parts = [(int(part.tensor.kind), part.tensor.data, part.order) for part in weight.parts]
+    return _native.pack(parts, weight.shape[1])

@@ -15,7 +15,8 @@ import onnxruntime as ort
 from townsfolk.engine.adapters import Adapter
 from townsfolk.engine.banks import BankBuilder
 from townsfolk.engine.graph import Weights, build_graph
-from townsfolk.engine.model import PROJECTIONS, Hyperparameters, Model
+from townsfolk.engine.hyperparameters import Hyperparameters
+from townsfolk.engine.model import PROJECTIONS, Model
 from townsfolk.engine.quantize import Floats
 from townsfolk.engine.runner import Mask, RaggedBatch, Row
 from townsfolk.errors import ModelError
