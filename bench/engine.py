@@ -96,8 +96,8 @@ def _runner(
     model: Model,
     adapters: list[Adapter],
 ) -> Runner:
-    runner = kind(model, threads=options.threads, kv_slots=KV_SLOTS, max_positions=POSITIONS)
-    runner.set_adapters(adapters)
+    runner: Runner = kind(model, threads=options.threads, kv_slots=KV_SLOTS, max_positions=POSITIONS)
+    runner.set_adapters([runner.lay_out(adapter) for adapter in adapters])
     return runner
 
 

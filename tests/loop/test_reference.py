@@ -68,7 +68,7 @@ def folders(model: Model, tmp_path_factory: pytest.TempPathFactory) -> list[Path
 @pytest.fixture(scope="module")
 def runner(model: Model, folders: list[Path]) -> OnnxRunner:
     runner = OnnxRunner(model, threads=2, kv_slots=4_096, max_positions=256)
-    runner.set_adapters([read(folder, model) for folder in folders])
+    runner.set_adapters([runner.lay_out(read(folder, model)) for folder in folders])
     return runner
 
 

@@ -79,9 +79,8 @@ def test_logits_equal_transformers_and_peft(
     if name == "native" and UNAVAILABLE:
         pytest.skip(UNAVAILABLE)
     runner = RUNNERS[name](model, threads=2, kv_slots=ADAPTERS * LENGTH, max_positions=LENGTH)
-    runner.set_adapters(
-        [read_adapter(folder, [folder.parent], model.params, model.base_hash) for folder in folders]
-    )
+    read = [read_adapter(folder, [folder.parent], model.params, model.base_hash) for folder in folders]
+    runner.set_adapters([runner.lay_out(adapter) for adapter in read])
     ours = np.concatenate([logits_after(runner, index, text) for index, text in enumerate(texts)])
     theirs = np.concatenate(expected)
     same_best = float((ours.argmax(-1) == theirs.argmax(-1)).mean())

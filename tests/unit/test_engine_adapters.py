@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tiny_model import write_random_adapter
-from townsfolk.engine.adapters import CONFIG_FILE, WEIGHTS_FILE, Adapter, AdapterSlots, read_adapter
+from townsfolk.engine.adapters import CONFIG_FILE, WEIGHTS_FILE, Adapter, read_adapter
 from townsfolk.engine.hyperparameters import Family, Hyperparameters
 from townsfolk.errors import AdapterError
 
@@ -42,6 +42,14 @@ def test_a_good_one_is_read(folder: Path) -> None:
     assert a.dtype == np.float16
 
 
+def test_invocation_tokens_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "adapter"
+    write_random_adapter(folder, PARAMS, BASE, alora_invocation_tokens=[1, 2, 3])
+    assert read(folder).invocation == (1, 2, 3)
+    write_random_adapter(folder, PARAMS, BASE, alora_invocation_tokens=None)
+    assert read(folder).invocation == ()
+
+
 def test_hash_follows_the_content_not_the_layout(folder: Path) -> None:
     before = read(folder).content_hash
     config = json.loads((folder / CONFIG_FILE).read_text())
@@ -72,6 +80,11 @@ def test_other_precisions_become_16_bit(folder: Path, dtype: type) -> None:
         ({"r": "8"}, "whole number"),
         ({"r": 10_000}, "whole number"),
         ({"lora_alpha": float("nan")}, "finite"),
+        ({"alora_invocation_tokens": []}, "1 to 64"),
+        ({"alora_invocation_tokens": [1, 269]}, "0 to 268"),
+        ({"alora_invocation_tokens": [1, True]}, "ids"),
+        ({"alora_invocation_tokens": [1] * 65}, "1 to 64"),
+        ({"alora_invocation_tokens": "assistant"}, "list"),
     ],
 )
 def test_wrong_config(tmp_path: Path, config: dict[str, Any], reason: str) -> None:
@@ -165,24 +178,3 @@ def test_links_that_lead_outside(folder: Path, tmp_path: Path) -> None:
     (folder / WEIGHTS_FILE).symlink_to(outside / WEIGHTS_FILE)
     with pytest.raises(AdapterError, match="outside"):
         read(folder)
-
-
-def adapter(name: str) -> Adapter:
-    return Adapter(name, 1, 1.0, 0, {})
-
-
-def test_least_recently_used_adapter_makes_way() -> None:
-    slots = AdapterSlots(2)
-    assert slots.place([adapter("a"), adapter("b")])
-    assert not slots.place([adapter("a")])
-    assert slots.place([adapter("c")])
-    assert slots.slot("b") is None
-    assert slots.slot("a") is not None
-
-
-def test_adapters_of_the_same_pass_never_displace_each_other() -> None:
-    slots = AdapterSlots(2)
-    slots.place([adapter("a"), adapter("b")])
-    slots.place([adapter("c"), adapter("a")])
-    assert slots.slot("a") is not None
-    assert slots.slot("c") is not None

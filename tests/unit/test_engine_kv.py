@@ -1,14 +1,15 @@
 """KV bookkeeping: prefixes are reused and shared, idle sequences make way, nothing leaks."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from townsfolk.engine.kv import KvCache, common_prefix
+from townsfolk.engine.kv import BASE_ALONE, KvCache, Origin, common_prefix
 
 
-def fill(kv: KvCache, name: str, tokens: list[int], room: int = 0, adapter: str | None = None) -> int:
+def fill(kv: KvCache, name: str, tokens: list[int], room: int = 0, origin: Origin = BASE_ALONE) -> int:
     """Run a whole request on sequence `name`; how many of its tokens were cached."""
-    sequence = kv.admit(name, adapter, tokens, room or len(tokens))
+    sequence = kv.admit(name, origin, tokens, room or len(tokens))
     assert sequence is not None
     cached = len(sequence.tokens)
     kv.extend(sequence, tokens[cached:])
@@ -28,10 +29,27 @@ def test_last_prompt_token_is_always_left_to_run() -> None:
     assert fill(kv, "a", [1, 2, 3]) == 2
 
 
-def test_another_adapter_shares_nothing() -> None:
+@pytest.mark.parametrize(
+    ("first", "second", "shared"),
+    [
+        (Origin("x", 0), Origin("y", 0), 0),
+        (Origin("x", 0), BASE_ALONE, 0),
+        (Origin("x", 3), BASE_ALONE, 3),
+        (BASE_ALONE, Origin("x", 3), 3),
+        (Origin("x", 3), Origin("y", 3), 3),  # an adapter was swapped
+        (Origin("x", 2), Origin("y", 4), 2),
+        (Origin("x", 2), Origin("x", 4), 2),  # the next turn was activated later
+        (Origin("x", 3), Origin("x", 3), 5),
+        (BASE_ALONE, BASE_ALONE, 5),
+    ],
+)
+def test_a_prefix_is_shared_as_far_as_the_same_weights_computed_it(
+    first: Origin, second: Origin, shared: int
+) -> None:
     kv = KvCache(32)
-    fill(kv, "a", [1, 2, 3], adapter="x")
-    assert fill(kv, "a", [1, 2, 3], adapter="y") == 0
+    tokens = [1, 2, 3, 4, 5, 6]
+    fill(kv, "a", tokens, origin=first)
+    assert fill(kv, "b", tokens, origin=second) == shared
 
 
 def test_sequences_share_the_slots_of_a_common_prefix() -> None:
@@ -58,15 +76,27 @@ def test_least_recently_used_idle_sequence_makes_way() -> None:
 
 def test_no_room_while_sequences_are_in_use() -> None:
     kv = KvCache(8)
-    assert kv.admit("a", None, [1, 2], room=6)
-    assert kv.admit("b", None, [3, 4], room=6) is None
+    assert kv.admit("a", BASE_ALONE, [1, 2], room=6)
+    assert kv.admit("b", BASE_ALONE, [3, 4], room=6) is None
     kv.release("a")
-    assert kv.admit("b", None, [3, 4], room=6)
+    assert kv.admit("b", BASE_ALONE, [3, 4], room=6)
+
+
+def test_a_shared_prefix_takes_room_once() -> None:
+    kv = KvCache(15)
+    opening = list(range(8))
+    assert kv.admit("a", BASE_ALONE, [*opening, 90], room=10)
+    kv.extend(kv._sequences["a"], [*opening, 90])
+    for name, last in (("b", 91), ("c", 92), ("d", 93)):
+        sequence = kv.admit(name, BASE_ALONE, [*opening, last], room=10)
+        assert (sequence is not None) == (name != "d")  # 8 slots are shared, each takes 2 of its own
+        if sequence:
+            kv.extend(sequence, [last, last])
 
 
 def test_truncate_frees_the_slots() -> None:
     kv = KvCache(8)
-    sequence = kv.admit("a", None, [1, 2, 3], room=3)
+    sequence = kv.admit("a", BASE_ALONE, [1, 2, 3], room=3)
     assert sequence
     kv.extend(sequence, [1, 2, 3])
     kv.truncate(sequence, 1)
@@ -76,7 +106,7 @@ def test_truncate_frees_the_slots() -> None:
 
 def test_forget_waits_until_the_sequence_is_idle() -> None:
     kv = KvCache(8)
-    sequence = kv.admit("a", None, [1, 2], room=2)
+    sequence = kv.admit("a", BASE_ALONE, [1, 2], room=2)
     assert sequence
     kv.extend(sequence, [1, 2])
     kv.forget("a")
@@ -89,7 +119,7 @@ def test_forget_waits_until_the_sequence_is_idle() -> None:
 def test_no_slot_is_lost_or_written_twice(turns: list[tuple[str, list[int]]]) -> None:
     kv = KvCache(8)
     for name, tokens in turns:
-        sequence = kv.admit(name, None, tokens, len(tokens))
+        sequence = kv.admit(name, BASE_ALONE, tokens, len(tokens))
         assert sequence is not None
         cached = len(sequence.tokens)
         slots = kv.extend(sequence, tokens[cached:])

@@ -73,12 +73,18 @@ def ask(seed: int, adapter: str | None = None, **fields: object) -> GenerationRe
 
 
 class Only:
-    """A constraint that allows `tokens`, forces `after` once begun, and is done after `length` tokens."""
+    """A constraint that allows `tokens`, forces `first` and then `after` each, is done after `length`."""
 
     def __init__(
-        self, tokens: list[int], after: tuple[int, ...] = (), length: int = 99, sharp: bool = False
+        self,
+        tokens: list[int],
+        after: tuple[int, ...] = (),
+        length: int = 99,
+        sharp: bool = False,
+        first: tuple[int, ...] = (),
     ) -> None:
         self._tokens, self._after, self._length, self.sharp = tokens, after, length, sharp
+        self._first = first
         self.seen: list[int] = []
 
     @property
@@ -94,7 +100,7 @@ class Only:
         self.seen.append(token)
 
     def forced(self) -> list[int]:
-        return list(self._after)
+        return list(self._after if self.seen else self._first)
 
 
 def test_a_sharp_constraint_takes_the_likeliest_however_hot_the_sampling(engine: Engine) -> None:
@@ -165,6 +171,25 @@ def test_constraint_masks_and_forces(engine: Engine) -> None:
     assert reply.tokens[1::3] == [30] * 3
     assert reply.tokens[2::3] == [31] * 3
     assert constraint.seen == reply.tokens
+
+
+def test_a_decision_with_one_choice_is_one_pass(engine: Engine) -> None:
+    passes = engine.stats().passes
+    decision = Only([10, 20], first=(40, 41), after=(30, 31), length=5)
+    events = list(engine.stream(ask(2, constraint=decision)))
+    tokens = [token for event in events for token in event.tokens]
+    assert (tokens[:2], tokens[3:], events[-1].finished) == ([40, 41], [30, 31], "stop")
+    assert decision.seen == tokens
+    assert engine.stats().passes == passes + 1
+
+
+def test_what_is_forced_at_once_obeys_the_ends(engine: Engine) -> None:
+    passes = engine.stats().passes
+    short = engine.generate(ask(2, constraint=Only([10], first=(40, 41, 42)), max_tokens=2))
+    assert (short.finished, short.tokens) == ("length", [40, 41])
+    stopped = engine.generate(ask(2, constraint=Only([10], first=(40, 41)), stop_tokens=frozenset([41])))
+    assert (stopped.finished, stopped.tokens) == ("stop", [40])
+    assert engine.stats().passes == passes
 
 
 def test_forced_tokens_give_the_same_as_decoding_them(engine: Engine) -> None:

@@ -1,11 +1,12 @@
 """Who is in the next pass: priority, round robin, chunks, room, deadlines, the bounded queue."""
 
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
 
-from townsfolk.engine.adapters import Adapter
+from townsfolk.engine.adapter_slots import AdapterSlots, AdapterUse, LoadedAdapter
 from townsfolk.engine.kv import KvCache
 from townsfolk.engine.request import GenerationRequest
 from townsfolk.engine.scheduler import Scheduler, Share, Work
@@ -14,8 +15,8 @@ from townsfolk.errors import Busy
 
 def make(kv_slots: int = 1_000, **limits: int) -> tuple[Scheduler, KvCache]:
     kv = KvCache(kv_slots)
-    defaults = {"max_queue": 8, "max_rows": 4, "max_prefill_tokens": 16, "adapter_slots": 2}
-    return Scheduler(kv, **(defaults | limits)), kv
+    defaults = {"max_queue": 8, "max_rows": 4, "max_prefill_tokens": 16}
+    return Scheduler(kv, AdapterSlots(2), **(defaults | limits)), kv
 
 
 def work(
@@ -27,12 +28,12 @@ def work(
     deadline: float | None = None,
     adapter: str | None = None,
 ) -> Work:
-    own = Adapter(adapter, 8, 1.0, 0, {}) if adapter else None
+    use = AdapterUse(LoadedAdapter(adapter, 8, 0, (), None)) if adapter else AdapterUse()
     first = sum(name.encode()) * 1_000  # no two names share a prefix
     request = GenerationRequest(
         name, list(range(first, first + prompt)), reply, adapter, priority=priority, deadline=deadline
     )
-    return Work(request, lambda event: None, own, prompt + reply, np.random.default_rng(0))
+    return Work(request, lambda event: None, use, prompt + reply, np.random.default_rng(0))
 
 
 def names(shares: list[Share]) -> list[str]:
@@ -141,10 +142,71 @@ def test_higher_priority_takes_the_room_and_the_victim_is_rebuilt() -> None:
 
 
 def test_a_pass_has_no_more_adapters_than_slots() -> None:
-    scheduler, kv = make(adapter_slots=2)
+    scheduler, kv = make()
     works = {name: work(name, adapter=name * 64) for name in "abc"} | {"d": work("d")}
     for each in works.values():
         scheduler.add(each)
     assert names(run(scheduler, kv)) == ["a", "b", "d"]
     scheduler.remove(works["a"])
     assert sorted(names(run(scheduler, kv))) == ["b", "c", "d"]
+
+
+def test_speech_is_prefilled_in_small_chunks_while_ticks_decide() -> None:
+    scheduler, kv = make(max_prefill_tokens=64)
+    scheduler.add(work("speech", 200))
+    scheduler.add(work("tick", 24, priority=1))
+    tick, speech = run(scheduler, kv)
+    assert (tick.new, tick.completes, speech.new) == (24, True, 8)
+    assert [share.new for share in run(scheduler, kv)] == [1, 8]
+    scheduler.remove(tick.work)
+    assert [share.new for share in run(scheduler, kv)] == [64]
+
+
+def test_a_tick_waits_for_no_more_than_the_pass_under_way() -> None:
+    scheduler, kv = make(max_rows=4)
+    for name in "abcd":
+        scheduler.add(work(name, 100))
+    for _ in range(3):
+        run(scheduler, kv)
+        tick = work("tick", priority=1)
+        scheduler.add(tick)
+        first = run(scheduler, kv)[0]
+        assert (first.work, first.completes) == (tick, True)
+        scheduler.remove(tick)
+
+
+def test_thirty_two_villagers_fit_into_one_pass() -> None:
+    scheduler, kv = make(max_rows=32, max_queue=64, max_prefill_tokens=128)
+    for n in range(32):
+        scheduler.add(work(f"v{n}", 1))
+    assert len(run(scheduler, kv)) == 32
+
+
+def served_under_overload(passes: int, villagers: dict[str, str | None], greedy: str) -> Counter[str]:
+    """Tokens of each villager, who asks again when it was answered; `greedy` keeps four requests waiting."""
+    scheduler, kv = make(kv_slots=48, max_queue=64)
+    served: Counter[str] = Counter(dict.fromkeys(villagers, 0))
+    for name, adapter in villagers.items():
+        for _ in range(4 if name == greedy else 1):
+            scheduler.add(work(name, adapter=adapter))
+    for _ in range(passes):
+        for share in run(scheduler, kv):
+            name = share.work.request.sequence_id
+            served[name] += share.completes
+            if share.completes and len(share.work.reply) == 4:
+                scheduler.remove(share.work)
+                scheduler.add(work(name, adapter=villagers[name]))
+    return served
+
+
+def test_villagers_are_served_alike_however_much_one_asks() -> None:
+    """Ten villagers, room for six, four rows a pass."""
+    served = served_under_overload(300, dict.fromkeys("abcdefghij"), greedy="a")
+    assert sum(served.values()) > 1_000
+    assert max(served.values()) - min(served.values()) <= 2 * 4  # two replies
+
+
+def test_more_adapters_than_slots_are_served_alike() -> None:
+    villagers: dict[str, str | None] = {name: name * 64 for name in "abcde"}
+    served = served_under_overload(300, villagers, greedy="a")
+    assert max(served.values()) - min(served.values()) <= 2 * 4

@@ -57,7 +57,7 @@ def runner(
     model: Model, adapters: Sequence[Adapter] = (), threads: int = 2, kernels: str | None = None
 ) -> NativeRunner:
     native = NativeRunner(model, threads=threads, kv_slots=1_024, max_positions=512, kernels=kernels)
-    native.set_adapters(adapters)
+    native.set_adapters([native.lay_out(adapter) for adapter in adapters])
     return native
 
 
@@ -195,7 +195,7 @@ def test_a_swap_replaces_what_was_resident(model: Model, adapters: list[Adapter]
     native = runner(model, adapters)
     row = replace(rows()[0], adapter=1)
     before = native.forward(RaggedBatch([row]))
-    native.set_adapters([None, adapters[2], adapters[1]])
+    native.set_adapters([None, native.lay_out(adapters[2]), native.lay_out(adapters[1])])
     other = native.forward(RaggedBatch([row]))
     moved = native.forward(RaggedBatch([replace(row, adapter=2)]))
     np.testing.assert_array_equal(moved, before)

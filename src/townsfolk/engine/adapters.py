@@ -1,4 +1,4 @@
-"""LoRA adapters: folders in PEFT format, read without trust, kept in 16 bit, resident while in use.
+"""LoRA adapters: folders in PEFT format, read without trust, in 16 bit.
 
 A folder holds `adapter_config.json` and `adapter_model.safetensors`. Its config names the base model as
 `NAME@sha256:HASH` (`base_reference`), so that an adapter never runs on a base it wasn't trained on.
@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from townsfolk.engine.hyperparameters import Hyperparameters
 from townsfolk.errors import AdapterError
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
-MAX_WEIGHTS_BYTES, MAX_CONFIG_BYTES, MAX_RANK = 256_000_000, 100_000, 256
+MAX_WEIGHTS_BYTES, MAX_CONFIG_BYTES, MAX_RANK, MAX_INVOCATION = 256_000_000, 100_000, 256, 64
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 TENSOR_NAME = re.compile(
     r"base_model\.model\.model\.layers\.(\d+)\.(?:self_attn|mlp)\.(\w+)\.lora_([AB])\.weight"
@@ -53,6 +53,8 @@ class Adapter:
     size_bytes: int  # of the weights in memory
     factors: Factors
     """(layer, PEFT's module name) -> (A [rank, in], B [out, rank])."""
+    invocation: tuple[int, ...] = ()
+    """Tokens that activate it (PEFT's `alora_invocation_tokens`); (): it applies from the start."""
 
 
 def base_reference(name: str, base_hash: str) -> str:
@@ -81,6 +83,7 @@ def read_adapter(
         scaling=scaling,
         size_bytes=sum(a.nbytes + b.nbytes for a, b in factors.values()),
         factors=factors,
+        invocation=_invocation(config, params.vocab),
     )
 
 
@@ -151,6 +154,19 @@ def _rank_and_scaling(config: dict[str, Any]) -> tuple[int, float]:
     return rank, alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
+def _invocation(config: dict[str, Any], vocab: int) -> tuple[int, ...]:
+    tokens = config.get("alora_invocation_tokens")
+    if tokens is None:
+        return ()
+    whole = isinstance(tokens, list) and all(type(token) is int and 0 <= token < vocab for token in tokens)
+    if not whole or not 1 <= len(tokens) <= MAX_INVOCATION:
+        raise AdapterError(
+            f"{CONFIG_FILE}: alora_invocation_tokens is {tokens!r:.80}, must be 1 to {MAX_INVOCATION} ids "
+            f"from 0 to {vocab - 1} in a list, or null for an adapter that applies from the start"
+        )
+    return tuple(tokens)
+
+
 def _parse_weights(data: bytes) -> dict[str, npt.NDArray[np.generic]]:
     try:
         tensors: Any = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
@@ -212,42 +228,3 @@ def _place(name: str, params: Hyperparameters) -> tuple[int, str, str]:
 def _content_hash(config: dict[str, Any], weights: bytes) -> str:
     canonical = json.dumps(config, sort_keys=True, separators=(",", ":")).encode()
     return hashlib.sha256(canonical + b"\0" + weights).hexdigest()
-
-
-class AdapterSlots:
-    """Which adapters the runner holds: a fixed number of slots, the least recently used makes way."""
-
-    def __init__(self, count: int) -> None:
-        self._slots: list[Adapter | None] = [None] * count
-        self._recent: list[str] = []  # content hashes, the latest used last
-
-    def place(self, needed: Iterable[Adapter]) -> bool:
-        """Give each of `needed` a slot, which must suffice; True if the slots changed."""
-        wanted = {adapter.content_hash: adapter for adapter in needed}
-        self._recent = [h for h in self._recent if h not in wanted] + list(wanted)
-        missing = [adapter for content_hash, adapter in wanted.items() if self.slot(content_hash) is None]
-        for adapter in missing:
-            self._slots[self._free_slot(wanted)] = adapter
-        return bool(missing)
-
-    def slot(self, content_hash: str) -> int | None:
-        """Where an adapter is, None if nowhere."""
-        return next((n for n, a in enumerate(self._slots) if a and a.content_hash == content_hash), None)
-
-    def remove(self, content_hash: str) -> bool:
-        """Free the adapter's slot; True if it had one."""
-        slot = self.slot(content_hash)
-        if slot is not None:
-            self._slots[slot] = None
-        return slot is not None
-
-    @property
-    def resident(self) -> tuple[Adapter | None, ...]:
-        """Adapter of each slot."""
-        return tuple(self._slots)
-
-    def _free_slot(self, wanted: Mapping[str, Adapter]) -> int:
-        ages = [
-            -1 if adapter is None else self._recent.index(adapter.content_hash) for adapter in self._slots
-        ]
-        return ages.index(min(ages))

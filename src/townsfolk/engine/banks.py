@@ -4,8 +4,7 @@ A bank is a pair of matrices, down [in, R] and up [R, out]. Its R lanes belong t
 model's block offsets (always on) or an adapter slot. Ranks may differ from adapter to adapter.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,27 +13,16 @@ from townsfolk.engine.adapters import Adapter
 from townsfolk.engine.model import PROJECTIONS, Model
 from townsfolk.engine.quantize import BLOCK, Floats, block_offsets
 
-ALWAYS = -2
-"""Owner of the lanes that are on for every token."""
+ALWAYS, NOBODY = -2, -3
+"""Owners of lanes that are on for every token, and for none."""
 
 
-@dataclass(frozen=True)
 class Banks:
-    """All banks for one set of resident adapters."""
+    """All banks. An adapter that needs no more lanes than its slot has is written in place.
 
-    down: dict[tuple[str, int], Floats]  # (projection, layer) -> [in, R]
-    up: dict[tuple[str, int], Floats]  # (projection, layer) -> [R, out]
-    owners: dict[str, npt.NDArray[np.int32]]  # projection -> [R]
-
-    def lanes(self, projection: str, slots: npt.NDArray[np.int32]) -> Floats:
-        """Adapter slot of each token [N] -> which lanes are on for it, [N, R] of 0 and 1."""
-        owners = self.owners[projection]
-        on: Floats = ((owners == slots[:, None]) | (owners == ALWAYS)).astype(np.float32)
-        return on
-
-
-class BankBuilder:
-    """Lays the base model's offsets and the adapters' weights side by side."""
+    Attributes:
+        down, up: (projection, layer) -> [in, R], [R, out].
+    """
 
     def __init__(self, model: Model) -> None:
         self._params = model.params
@@ -44,52 +32,87 @@ class BankBuilder:
             for projection, weight in layer.linear.items()
             if (offsets := block_offsets(weight)) is not None
         }
+        self.down: dict[tuple[str, int], Floats] = {}
+        self.up: dict[tuple[str, int], Floats] = {}
+        self._owners: dict[str, npt.NDArray[np.int32]] = {}  # projection -> [R]
+        self._rooms: dict[str, list[int]] = {p: [] for p in PROJECTIONS}  # lanes of each slot
+        self._held: list[Adapter | None] = []
+        self._allocate([])
 
-    def build(self, adapters: Sequence[Adapter | None]) -> Banks:
-        """The banks with `adapters[i]` as adapter slot i."""
-        banks = Banks({}, {}, {})
-        for projection in PROJECTIONS:
-            owned = list(self._owned_lanes(projection, adapters))
-            owners = [owner for owner, _ in owned]
-            banks.owners[projection] = np.repeat(owners, [lanes for _, lanes in owned]).astype(np.int32)
-            for layer in range(self._params.layers):
-                self._fill(banks, projection, layer, adapters)
-        return banks
-
-    def _owned_lanes(self, projection: str, adapters: Sequence[Adapter | None]) -> Iterator[tuple[int, int]]:
-        """(owner, how many lanes it has); at least one lane in all, since no dimension may be 0."""
-        has_offsets = any(place[0] == projection for place in self._offsets)
-        yield ALWAYS, self._params.shape(projection)[1] // BLOCK if has_offsets else 1
+    def hold(self, adapters: Sequence[Adapter | None]) -> bool:
+        """Make `adapters[i]` adapter slot i; True if the banks are other arrays now than before."""
+        adapters = [*adapters, *[None] * (len(self._held) - len(adapters))]
+        grows = any(self._rooms[p] != self._needed(p, adapters) for p in PROJECTIONS)
+        if grows:
+            self._allocate(adapters)
         for slot, adapter in enumerate(adapters):
-            if adapter:
-                yield slot, len(self._targets(projection, adapter)) * adapter.rank
+            if adapter is not self._held[slot]:
+                for projection in PROJECTIONS:
+                    self._write(projection, slot, adapter)
+                self._held[slot] = adapter
+        return grows
+
+    def lanes(self, projection: str, slots: npt.NDArray[np.int32]) -> Floats:
+        """Adapter slot of each token [N] -> which lanes are on for it, [N, R] of 0 and 1."""
+        owners = self._owners[projection]
+        on: Floats = ((owners == slots[:, None]) | (owners == ALWAYS)).astype(np.float32)
+        return on
+
+    def _needed(self, projection: str, adapters: Sequence[Adapter | None]) -> list[int]:
+        """Lanes of each slot: what it has, or more if its adapter needs them."""
+        had = self._rooms[projection] + [0] * (len(adapters) - len(self._rooms[projection]))
+        return [
+            max(room, len(self._targets(projection, adapter)) * adapter.rank) if adapter else room
+            for room, adapter in zip(had, adapters, strict=True)
+        ]
 
     def _targets(self, projection: str, adapter: Adapter) -> list[str]:
         adapted = {target for _, target in adapter.factors}
         targets = self._params.targets().items()
         return [name for name, (owner, _, _) in targets if owner == projection and name in adapted]
 
-    def _fill(self, banks: Banks, projection: str, layer: int, adapters: Sequence[Adapter | None]) -> None:
+    def _allocate(self, adapters: Sequence[Adapter | None]) -> None:
+        """New banks, with room for `adapters` and only the base model's lanes written."""
+        for projection in PROJECTIONS:
+            self._rooms[projection] = self._needed(projection, adapters)
+            fixed, free = self._fixed(projection), sum(self._rooms[projection])
+            self._owners[projection] = np.repeat(np.array([ALWAYS, NOBODY], np.int32), [fixed, free])
+            for layer in range(self._params.layers):
+                self._allocate_layer(projection, layer, fixed + free)
+        self._held = [None] * len(adapters)
+
+    def _fixed(self, projection: str) -> int:
+        """Lanes of the base model; at least one, since no dimension may be 0."""
+        has_offsets = any(place[0] == projection for place in self._offsets)
+        return self._params.shape(projection)[1] // BLOCK if has_offsets else 1
+
+    def _allocate_layer(self, projection: str, layer: int, lanes: int) -> None:
         out, width = self._params.shape(projection)
-        owners = banks.owners[projection]
-        down, up = np.zeros((width, len(owners)), np.float32), np.zeros((len(owners), out), np.float32)
+        down, up = np.zeros((width, lanes), np.float32), np.zeros((lanes, out), np.float32)
         offsets = self._offsets.get((projection, layer))
         if offsets is not None:  # lane b sums block b of the input
             down[np.arange(width), np.arange(width) // BLOCK] = 1
             up[: width // BLOCK] = offsets.T
-        for slot, adapter in enumerate(adapters):
-            lane = int(np.argmax(owners == slot))
-            for target in self._targets(projection, adapter) if adapter else ():
-                assert adapter is not None
-                self._place(down, up, lane, adapter, layer, target)
-                lane += adapter.rank
-        banks.down[projection, layer], banks.up[projection, layer] = down, up
+        self.down[projection, layer], self.up[projection, layer] = down, up
 
-    def _place(self, down: Floats, up: Floats, lane: int, adapter: Adapter, layer: int, target: str) -> None:
-        """Write one target's A and B, if the adapter has them in this layer, from `lane` on."""
+    def _write(self, projection: str, slot: int, adapter: Adapter | None) -> None:
+        rooms = self._rooms[projection]
+        lane = self._fixed(projection) + sum(rooms[:slot])
+        self._owners[projection][lane : lane + rooms[slot]] = NOBODY
+        for target in self._targets(projection, adapter) if adapter else ():
+            assert adapter is not None
+            own = slice(lane, lane + adapter.rank)
+            self._owners[projection][own] = slot
+            for layer in range(self._params.layers):
+                self._write_target(projection, layer, own, adapter, target)
+            lane += adapter.rank
+
+    def _write_target(self, projection: str, layer: int, own: slice, adapter: Adapter, target: str) -> None:
+        """Write one target's A and B, zeros if the adapter has none in this layer."""
+        up = self.up[projection, layer]
+        up[own] = 0
         if (layer, target) in adapter.factors:
             a, b = adapter.factors[layer, target]
             _, row, rows = self._params.targets()[target]
-            own = slice(lane, lane + adapter.rank)
-            down[:, own] = a.T
+            self.down[projection, layer][:, own] = a.T
             up[own, row : row + rows] = adapter.scaling * b.T.astype(np.float32)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from townsfolk.engine.adapters import Adapter, AdapterSlots
-from townsfolk.engine.kv import KvCache
+from townsfolk.engine.adapter_slots import AdapterSlots, AdapterUse, LoadedAdapter
+from townsfolk.engine.kv import CachedSequence, KvCache
 from townsfolk.engine.request import Finish, OnToken, TokenEvent
 from townsfolk.engine.runner import BASE, Mask, RaggedBatch, Row, Runner
 from townsfolk.engine.sampling import GREEDY, SamplingParams, sample
@@ -45,11 +45,10 @@ class Pass:
 
 
 class EngineCore:
-    """Owns the runner, the KV bookkeeping and the resident adapters."""
+    """Runs what the scheduler plans, and keeps the books of KV cache and adapters."""
 
-    def __init__(self, runner: Runner, kv: KvCache, scheduler: Scheduler, adapter_slots: int) -> None:
-        self.kv, self.scheduler, self.totals = kv, scheduler, Totals()
-        self.slots = AdapterSlots(adapter_slots)
+    def __init__(self, runner: Runner, kv: KvCache, adapters: AdapterSlots, scheduler: Scheduler) -> None:
+        self.kv, self.adapters, self.scheduler, self.totals = kv, adapters, scheduler, Totals()
         self._runner = runner
         self._news: list[News] = []
 
@@ -58,17 +57,13 @@ class EngineCore:
         for work, finish in self.scheduler.overdue(time.monotonic()):
             self.totals.dropped_late += finish == "late"
             self._end(work, finish)
-        allowed = {}
-        shares = []
-        for share in self.scheduler.plan():
-            try:
-                allowed[share.work] = _allowed(share)
-                shares.append(share)
-            except TownsfolkError as error:
-                self._end(share.work, "error", error=str(error))
-        self._make_resident(share.work.adapter for share in shares)
-        rows = [self._row(share, allowed[share.work]) for share in shares]
-        return Pass(shares, RaggedBatch(rows)) if rows else None
+        for work in self.scheduler.works:
+            if not work.begun:
+                self._begin(work)
+        masks = self._masks(self.scheduler.plan())
+        self._make_resident(share.work.use.adapter for share in masks)
+        rows = [self._share_row(share, mask) for share, mask in masks.items()]
+        return Pass(list(masks), RaggedBatch(rows)) if rows else None
 
     def run(self, current: Pass) -> Logits | ModelError:
         """[completing rows, vocab], or why there are none."""
@@ -101,47 +96,73 @@ class EngineCore:
         for work in self.scheduler.works:
             self._end(work, "cancelled" if work.cancelled else "error", error="the engine stopped")
 
-    def score(self, tokens: Sequence[int], adapter: Adapter | None) -> Logits:
-        """Logits after each of `tokens`, [len(tokens), vocab].
+    def score(self, use: AdapterUse, tokens: Sequence[int], wanted: int) -> Logits:
+        """Logits after each of the last `wanted` of `tokens`, [wanted, vocab]; what is cached is not run.
 
         Raises:
             ModelError: no room in the KV cache, or the pass failed.
         """
-        cached = self.kv.admit("score", None, tokens[:1], len(tokens))
+        known = tokens[: len(tokens) - wanted + 1]
+        cached = self.kv.admit("score", use.origin, known, len(tokens))
         if cached is None:
             raise ModelError("no room in the KV cache to score: raise engine.kv_tokens, or try again later")
-        self._make_resident([adapter])
-        row = Row(
-            np.array(tokens, np.int32),
-            self.kv.extend(cached, tokens),
-            self._slot(adapter),
-            wanted=len(tokens),
-        )
         try:
+            self._make_resident([use.adapter])
+            row = self._row(use, cached, tokens[len(cached.tokens) :], wanted)
+            self.totals.passes += 1
+            self.totals.prefilled_tokens += len(row.tokens)
             return self._runner.forward(RaggedBatch([row]))
         finally:
             self.kv.drop("score")
 
-    def _make_resident(self, adapters: Iterable[Adapter | None]) -> None:
-        if self.slots.place(adapter for adapter in adapters if adapter):
-            self._runner.set_adapters(self.slots.resident)
+    def _make_resident(self, adapters: Iterable[LoadedAdapter | None]) -> None:
+        if self.adapters.place(adapter for adapter in adapters if adapter):
+            self._runner.set_adapters([adapter and adapter.weights for adapter in self.adapters.resident])
 
-    def _slot(self, adapter: Adapter | None) -> int:
-        slot = self.slots.slot(adapter.content_hash) if adapter else None
-        return BASE if slot is None else slot
+    def _masks(self, shares: Iterable[Share]) -> dict[Share, Mask | None]:
+        """What each share's constraint allows; a request whose constraint fails ends."""
+        masks: dict[Share, Mask | None] = {}
+        for share in shares:
+            try:
+                masks[share] = _allowed(share)
+            except TownsfolkError as error:
+                self._end(share.work, "error", error=str(error))
+        return masks
 
-    def _row(self, share: Share, allowed: Mask | None) -> Row:
+    def _share_row(self, share: Share, allowed: Mask | None) -> Row:
         work, cached = share.work, share.work.cached
         assert cached is not None
         tokens = work.tokens[len(cached.tokens) :][: share.new]
-        slots = self.kv.extend(cached, tokens)
+        return self._row(work.use, cached, tokens, int(share.completes), allowed)
+
+    def _row(
+        self,
+        use: AdapterUse,
+        cached: CachedSequence,
+        tokens: Sequence[int],
+        wanted: int,
+        allowed: Mask | None = None,
+    ) -> Row:
+        slot = self.adapters.slot(use.adapter.content_hash) if use.adapter else None
         return Row(
             np.array(tokens, np.int32),
-            slots,
-            self._slot(work.adapter),
-            wanted=int(share.completes),
-            allowed=allowed,
+            self.kv.extend(cached, tokens),
+            BASE if slot is None else slot,
+            use.start,
+            wanted,
+            allowed,
         )
+
+    def _begin(self, work: Work) -> None:
+        """Add what the constraint forces at once: it joins the prefill."""
+        work.begun = True
+        try:
+            finish = _append_forced(work)
+        except TownsfolkError as error:
+            return self._end(work, "error", error=str(error))
+        if finish:
+            self._end(work, finish)
+        return None
 
     def _next_tokens(self, work: Work, logits: Logits) -> None:
         """Choose a token, add those that the constraint then forces, tell the caller."""
@@ -150,17 +171,19 @@ class EngineCore:
         if not np.isfinite(logits.max()):
             return self._end(work, "error", error="the constraint allows no token: check the grammar")
         chosen = sample(logits, _sampling(work), work.reply, work.random)
-        before = len(work.tokens)
-        finish = _append(work, chosen)
-        for token in work.request.constraint.forced() if work.request.constraint and not finish else ():
-            finish = finish or _append(work, token)
-        new = tuple(work.tokens[before:])
-        self.totals.generated_tokens += len(new)
+        finish = _append(work, chosen) or _append_forced(work)
         if finish:
-            self._end(work, finish, new)
+            self._end(work, finish)
         else:
-            self._news.append((work.on_token, TokenEvent(new)))
+            self._news.append((work.on_token, TokenEvent(self._untold(work))))
         return None
+
+    def _untold(self, work: Work) -> tuple[int, ...]:
+        """Tokens of the reply that its caller has not been told of."""
+        new = tuple(work.reply[work.told :])
+        work.told += len(new)
+        self.totals.generated_tokens += len(new)
+        return new
 
     def _fail(self, current: Pass, error: ModelError) -> None:
         """A pass that failed leaves no keys and values: forget them and end its requests."""
@@ -169,8 +192,9 @@ class EngineCore:
                 self.kv.truncate(share.work.cached, len(share.work.cached.tokens) - share.new)
             self._end(share.work, "error", error=str(error))
 
-    def _end(self, work: Work, finish: Finish, tokens: tuple[int, ...] = (), error: str = "") -> None:
+    def _end(self, work: Work, finish: Finish, error: str = "") -> None:
         self.scheduler.remove(work)
+        tokens = self._untold(work) if finish in ("stop", "length") else ()
         event = TokenEvent(tokens, finish, error, work.timings(time.monotonic()))
         self._news.append((work.on_token, event))
 
@@ -196,3 +220,10 @@ def _append(work: Work, token: int) -> Finish | None:
         if constraint.done:
             return "stop"
     return "length" if len(work.tokens) >= work.room else None
+
+
+def _append_forced(work: Work) -> Finish | None:
+    """Add the tokens that the constraint forces, if any; how the reply ends, if it does."""
+    constraint = work.request.constraint
+    forced = constraint.forced() if constraint else ()
+    return next((finish for finish in (_append(work, token) for token in forced) if finish), None)

@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from townsfolk.config import EngineSettings
-from townsfolk.engine.adapters import Adapter, read_adapter
+from townsfolk.engine.adapter_slots import AdapterSlots, LoadedAdapter
+from townsfolk.engine.adapters import read_adapter
 from townsfolk.engine.core import EngineCore
 from townsfolk.engine.hyperparameters import Hyperparameters
 from townsfolk.engine.kv import KvCache
@@ -21,7 +22,7 @@ from townsfolk.engine.runner import Runner
 from townsfolk.engine.runners import open_runner
 from townsfolk.engine.scheduler import Scheduler, Work
 from townsfolk.engine.tokenizer import ModelTokenizer
-from townsfolk.errors import AdapterError, InvalidRequest, ModelError
+from townsfolk.errors import InvalidRequest, ModelError
 
 Logits = npt.NDArray[np.float32]
 
@@ -99,18 +100,18 @@ class Engine:
     ) -> None:
         self.tokenizer, self.model, self.base_hash = tokenizer, params, base_hash
         self.runner_name = runner.name
-        kv = KvCache(runner.kv_slots)
+        kv, adapters = KvCache(runner.kv_slots), AdapterSlots(settings.adapter_slots)
         scheduler = Scheduler(
             kv,
+            adapters,
             max_queue=settings.max_queue,
             max_rows=settings.max_batch_rows,
             max_prefill_tokens=settings.max_prefill_tokens,
-            adapter_slots=settings.adapter_slots,
         )
-        self._core = EngineCore(runner, kv, scheduler, settings.adapter_slots)
+        self._runner = runner
+        self._core = EngineCore(runner, kv, adapters, scheduler)
         self._max_context = min(settings.max_context, params.context, runner.kv_slots)
         self._observer = observer
-        self._adapters: dict[str, Adapter] = {}
         self._last_rows = 0
         self._closing = False
         self._changed = threading.Condition()  # guards everything above; not held while a pass runs
@@ -153,7 +154,7 @@ class Engine:
             work = Work(
                 request,
                 on_token,
-                adapter=self._adapter(request.adapter),
+                use=self._core.adapters.use(request.adapter, request.prompt),
                 room=min(len(request.prompt) + request.max_tokens, self._max_context),
                 random=np.random.default_rng(request.sampling.seed),
             )
@@ -173,27 +174,46 @@ class Engine:
             tokens += event.tokens
         return Generation(tokens, event.finished or "error", event.error, event.timings)
 
-    def score(self, tokens: Sequence[int], adapter: str | None = None) -> Logits:
-        """Logits after each of `tokens`, [len(tokens), vocab], in one pass between two others.
+    def score(self, tokens: Sequence[int], adapter: str | None = None, wanted: int | None = None) -> Logits:
+        """Logits after each of the last `wanted` of `tokens`, [wanted, vocab], in a pass between two others.
+
+        What comes before them is not run again where the KV cache has it from the same weights.
+
+        Args:
+            wanted: None: after each of the tokens.
 
         Raises:
             AdapterError, InvalidRequest: as `submit`.
             ModelError: the pass failed, or the KV cache is in use up to the last slot.
         """
         self._check(tokens)
+        wanted = len(tokens) if wanted is None else wanted
+        if not 1 <= wanted <= len(tokens):
+            raise InvalidRequest(f"wanted is {wanted}: must be 1 to {len(tokens)}, the number of tokens")
         with self._running, self._changed:
-            return self._core.score(tokens, self._adapter(adapter))
+            return self._core.score(self._core.adapters.use(adapter, tokens), tokens, wanted)
 
     def load_adapter(self, folder: Path, allowed_dirs: Sequence[Path]) -> AdapterInfo:
-        """Read and check a PEFT folder; it becomes resident when first used.
+        """Read and check a PEFT folder and lay it out for the runner, while passes go on.
 
         Raises:
             AdapterError: says what is wrong with it.
         """
-        adapter = read_adapter(folder, allowed_dirs, self.model, self.base_hash)
+        read = read_adapter(folder, allowed_dirs, self.model, self.base_hash)
+        laid_out = self._runner.lay_out(read)
+        adapter = LoadedAdapter(read.content_hash, read.rank, read.size_bytes, read.invocation, laid_out)
         with self._changed:
-            self._adapters[adapter.content_hash] = adapter
+            self._core.adapters.load(adapter)
             return self._info(adapter)
+
+    def pin_adapters(self, content_hashes: Collection[str]) -> None:
+        """Let these adapters, and no others, keep their slots however busy the others are.
+
+        Raises:
+            AdapterError: one is not loaded, or too few slots would be left.
+        """
+        with self._changed:
+            self._core.adapters.pin(content_hashes)
 
     def unload_adapter(self, content_hash: str) -> None:
         """Take no more requests for it; those under way finish with it.
@@ -202,13 +222,12 @@ class Engine:
             AdapterError: it is not loaded.
         """
         with self._changed:
-            self._adapter(content_hash)
-            del self._adapters[content_hash]
+            self._core.adapters.unload(content_hash)
 
     def adapters(self) -> tuple[AdapterInfo, ...]:
         """What is loaded."""
         with self._changed:
-            return tuple(map(self._info, self._adapters.values()))
+            return tuple(map(self._info, self._core.adapters.loaded))
 
     def drop(self, sequence_id: str) -> None:
         """Forget a sequence: cancel its requests and free its part of the KV cache."""
@@ -225,8 +244,8 @@ class Engine:
                 running_rows=self._core.scheduler.running,
                 last_batch_rows=self._last_rows,
                 kv_used=self._core.kv.used_fraction,
-                adapters_loaded=len(self._adapters),
-                adapters_resident=sum(adapter is not None for adapter in self._core.slots.resident),
+                adapters_loaded=len(self._core.adapters.loaded),
+                adapters_resident=sum(adapter is not None for adapter in self._core.adapters.resident),
                 evictions=self._core.kv.evictions,
                 **asdict(self._core.totals),
             )
@@ -302,13 +321,6 @@ class Engine:
         if min(prompt) < 0 or max(prompt) >= self.model.vocab:
             raise InvalidRequest(f"prompt has ids outside 0 to {self.model.vocab - 1}: use engine.tokenizer")
 
-    def _adapter(self, content_hash: str | None) -> Adapter | None:
-        if content_hash is None:
-            return None
-        if content_hash not in self._adapters:
-            raise AdapterError(f"adapter {content_hash!r} is not loaded: load it first")
-        return self._adapters[content_hash]
-
-    def _info(self, adapter: Adapter) -> AdapterInfo:
-        resident = self._core.slots.slot(adapter.content_hash) is not None
+    def _info(self, adapter: LoadedAdapter) -> AdapterInfo:
+        resident = self._core.adapters.slot(adapter.content_hash) is not None
         return AdapterInfo(adapter.content_hash, adapter.rank, adapter.size_bytes, self.base_hash, resident)

@@ -1,12 +1,15 @@
 """Bookkeeping of the KV cache: which slot holds which token of which sequence.
 
 A sequence keeps its slots after its request is done, so that the next turn prefills only what is new; the
-least recently used idle sequence makes way. Sequences with the same adapter share the slots of a common
-prefix. It refuses to know what is in a slot: the runner has the keys and values.
+least recently used idle sequence makes way. Sequences share the slots of a common prefix as far as the same
+weights computed it: what the base model computed serves whatever adapter applies later. It refuses to know
+what is in a slot: the runner has the keys and values.
 """
 
+import sys
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +17,26 @@ import numpy.typing as npt
 Slots = npt.NDArray[np.int32]
 
 
-class CachedSequence:
-    """Tokens of one sequence whose keys and values are in `slots`, under one adapter."""
+@dataclass(frozen=True)
+class Origin:
+    """Which weights compute a sequence: the base model's, from position `start` on with an adapter."""
 
-    def __init__(self, adapter: str | None, room: int) -> None:
-        self.adapter = adapter
+    adapter: str | None = None  # content hash
+    start: int = sys.maxsize
+
+    def common(self, other: "Origin") -> int:
+        """Up to which position both compute the same of the same tokens."""
+        return sys.maxsize if self == other else min(self.start, other.start)
+
+
+BASE_ALONE = Origin()
+
+
+class CachedSequence:
+    """Tokens of one sequence whose keys and values are in `slots`."""
+
+    def __init__(self, origin: Origin, room: int) -> None:
+        self.origin = origin
         self.tokens: list[int] = []
         self.slots: Slots = np.empty(room, np.int32)  # the first len(tokens) are in use
         self.room = room  # tokens that it may grow to while in use
@@ -42,7 +60,7 @@ class KvCache:
         return 1 - len(self._free) / self.capacity
 
     def admit(
-        self, sequence_id: str, adapter: str | None, prompt: Sequence[int], room: int
+        self, sequence_id: str, origin: Origin, prompt: Sequence[int], room: int
     ) -> CachedSequence | None:
         """Take a sequence into use, with room for `room` tokens, and keep what is cached of `prompt`.
 
@@ -51,10 +69,11 @@ class KvCache:
         Returns:
             None when the sequences in use leave too little room: try again when one is done.
         """
-        if room > self.capacity - self._reserved():
+        prefix = self._longest_prefix(origin, prompt)
+        if self._reserved(prefix[1]) + room - len(prefix[1]) > self.capacity:
             return None
-        sequence = CachedSequence(adapter, room)
-        self._share(sequence, self._longest_prefix(adapter, prompt))
+        sequence = CachedSequence(origin, room)
+        self._share(sequence, prefix)
         self.drop(sequence_id)
         self._sequences[sequence_id] = sequence
         return sequence
@@ -102,17 +121,24 @@ class KvCache:
         """Whether a request is running on this sequence."""
         return sequence_id in self._sequences and self._sequences[sequence_id].in_use
 
-    def _reserved(self) -> int:
-        return sum(sequence.room for sequence in self._sequences.values() if sequence.in_use)
+    def _reserved(self, shared: Slots) -> int:
+        """Slots that sequences in use hold, or that are in `shared`, and those that they may grow into."""
+        held = np.zeros(self.capacity, np.bool_)
+        held[shared] = True
+        growth = 0
+        for sequence in self._sequences.values():
+            if sequence.in_use:
+                held[sequence.slots[: len(sequence.tokens)]] = True
+                growth += sequence.room - len(sequence.tokens)
+        return int(held.sum()) + growth
 
-    def _longest_prefix(self, adapter: str | None, prompt: Sequence[int]) -> tuple[list[int], Slots]:
+    def _longest_prefix(self, origin: Origin, prompt: Sequence[int]) -> tuple[list[int], Slots]:
         """The longest prefix of `prompt`, less its last token, that any sequence has: (tokens, slots)."""
         best, length = None, 0
         for sequence in self._sequences.values():
-            if sequence.adapter == adapter:
-                common = common_prefix(sequence.tokens, prompt[:-1])
-                if common > length:
-                    best, length = sequence, common
+            common = min(common_prefix(sequence.tokens, prompt[:-1]), origin.common(sequence.origin))
+            if common > length:
+                best, length = sequence, common
         return (best.tokens[:length], best.slots[:length]) if best else ([], np.empty(0, np.int32))
 
     def _share(self, sequence: CachedSequence, prefix: tuple[list[int], Slots]) -> None:

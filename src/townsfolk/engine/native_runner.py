@@ -47,17 +47,19 @@ class NativeRunner:
         except ValueError as error:
             raise ModelError(f"native runner: {error}; set engine.runner to 'onnx'") from error
         self.kernels: str = self._decoder.kernels
-        self._adapters: dict[str, _native.Adapter] = {}  # resident ones, by content hash
 
-    def set_adapters(self, adapters: Sequence[Adapter | None]) -> None:
-        resident = {adapter.content_hash: adapter for adapter in adapters if adapter}
-        self._adapters = {
-            content_hash: self._adapters.get(content_hash) or self._lay_out(adapter)
-            for content_hash, adapter in resident.items()
-        }
-        self._decoder.set_adapters(
-            [self._adapters[adapter.content_hash] if adapter else None for adapter in adapters]
-        )
+    def lay_out(self, adapter: Adapter) -> "_native.Adapter":
+        native = self._decoder.adapter()
+        for (layer, target), (a, b) in adapter.factors.items():
+            projection, first, _ = self._params.targets()[target]
+            a_bits, b_bits = (np.ascontiguousarray(half).view(np.uint16) for half in (a, b))
+            self._decoder.add_target(
+                native, layer, PROJECTIONS.index(projection), first, a_bits, b_bits, adapter.scaling
+            )
+        return native
+
+    def set_adapters(self, adapters: Sequence["_native.Adapter | None"]) -> None:
+        self._decoder.set_adapters(adapters)
 
     def forward(self, batch: RaggedBatch) -> Floats:
         hidden = self._embed(np.concatenate([row.tokens for row in batch.rows]))
@@ -67,16 +69,6 @@ class NativeRunner:
         except (ValueError, MemoryError) as error:
             raise ModelError(f"a pass over {batch.size} tokens failed: {error}") from error
         return logits
-
-    def _lay_out(self, adapter: Adapter) -> "_native.Adapter":
-        native = self._decoder.adapter()
-        for (layer, target), (a, b) in adapter.factors.items():
-            projection, first, _ = self._params.targets()[target]
-            a_bits, b_bits = (np.ascontiguousarray(half).view(np.uint16) for half in (a, b))
-            self._decoder.add_target(
-                native, layer, PROJECTIONS.index(projection), first, a_bits, b_bits, adapter.scaling
-            )
-        return native
 
 
 def usable_kernels() -> list[str]:

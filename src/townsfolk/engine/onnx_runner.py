@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from townsfolk.engine.adapters import Adapter
-from townsfolk.engine.banks import BankBuilder
+from townsfolk.engine.banks import Banks
 from townsfolk.engine.graph import Weights, build_graph
 from townsfolk.engine.hyperparameters import Hyperparameters
 from townsfolk.engine.model import PROJECTIONS, Model
@@ -42,17 +42,23 @@ class OnnxRunner:
             ModelError: ONNX Runtime refuses the graph.
         """
         self._params, self._embed = model.params, model.embed  # the session has the other weights
-        self._bank_builder = BankBuilder(model)
+        self._banks = Banks(model)
         self.vocab, self.kv_slots = model.params.vocab, kv_slots
         shape = (model.params.layers * 2 * model.params.kv_heads, kv_slots, model.params.head_dim)
         self._kv = np.zeros(shape, np.float16)  # the system gives memory to the slots that are used
         self._session = _open_session(*build_graph(model, max_positions), threads)
         self._binding = self._session.io_binding()
         self._bind_kv()
-        self.set_adapters([])
+        self._bind_banks()
+
+    def lay_out(self, adapter: Adapter) -> Adapter:
+        return adapter  # as it is: the banks hold what is resident in 32 bits, and no other need be
 
     def set_adapters(self, adapters: Sequence[Adapter | None]) -> None:
-        self._banks = self._bank_builder.build(adapters)
+        if self._banks.hold(adapters):
+            self._bind_banks()
+
+    def _bind_banks(self) -> None:
         for (projection, layer), down in self._banks.down.items():
             self._bind(f"down.{projection}.{layer}", down)
             self._bind(f"up.{projection}.{layer}", self._banks.up[projection, layer])

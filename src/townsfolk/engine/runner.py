@@ -7,7 +7,7 @@ A runner owns the weights and the KV storage; which slot holds which token is th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from townsfolk.engine.adapters import Adapter
 Ints = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.int32]
 """A set of tokens, one bit each: [ceil(vocab/32)], token t is bit t%32 of word t//32."""
+
+LaidOut = Any
+"""An adapter in the form that a runner wants it: what it is, that runner alone knows."""
 
 BASE = -1
 """Adapter slot of a row that uses the base model alone."""
@@ -58,7 +61,7 @@ class RaggedBatch:
 
 
 class Runner(Protocol):
-    """Runs passes over one base model. Not thread-safe: the engine's thread alone calls it."""
+    """Runs passes over one base model. The engine's thread alone calls it, but for `lay_out`."""
 
     name: str
     vocab: int
@@ -75,6 +78,10 @@ class Runner(Protocol):
         """
         ...
 
-    def set_adapters(self, adapters: Sequence[Adapter | None]) -> None:
-        """Make these adapters, and no others, resident: slot i holds `adapters[i]`."""
+    def lay_out(self, adapter: Adapter) -> LaidOut:
+        """Do what takes time, on any thread, while passes run; the adapter itself isn't needed any more."""
+        ...
+
+    def set_adapters(self, adapters: Sequence[LaidOut | None]) -> None:
+        """Make these adapters, and no others, resident: slot i holds `adapters[i]`. Quick: between passes."""
         ...

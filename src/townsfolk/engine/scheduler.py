@@ -1,9 +1,10 @@
 """Decides who is in the next pass. Knows requests, priorities and the KV cache; never runs anything.
 
-Order: higher priority first; within a priority, rows that decode (round robin, the longest unserved
-first) before prompts (first come, first served). A request is admitted once the KV cache has room for
-its whole prompt and reply, so a running row never lacks a slot; for a request of higher priority the
-lowest one running gives its room back and is rebuilt by prefill later.
+Order: higher priority first; within one, whoever waits longest: a prompt since it came, a row that decodes
+since its last token. Who asks more often is not served more: when a request ends, those that wait for its
+sequence go to the back. A request is admitted once the KV cache has room for its whole prompt and reply, so
+a running row never lacks a slot; for a request of higher priority the lowest one running gives its room
+back and is rebuilt by prefill later.
 """
 
 import itertools
@@ -13,13 +14,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from townsfolk.engine.adapters import Adapter
+from townsfolk.engine.adapter_slots import AdapterSlots, AdapterUse
 from townsfolk.engine.kv import CachedSequence, KvCache
 from townsfolk.engine.request import Finish, GenerationRequest, OnToken, Timings
 from townsfolk.errors import Busy
 
 FIRST_GUESS_MS = 500.0
 """How long a request takes, before any has been seen."""
+LOW_SHARE = 8
+"""Beside a row of higher priority, a prompt gets this fraction of a pass: the pass stays short."""
 
 
 @dataclass(eq=False)
@@ -28,7 +31,7 @@ class Work:
 
     request: GenerationRequest
     on_token: OnToken
-    adapter: Adapter | None
+    use: AdapterUse
     room: int  # KV slots for its prompt and the longest reply
     random: np.random.Generator
     submitted: float = field(default_factory=time.monotonic)
@@ -36,7 +39,9 @@ class Work:
     tokens: list[int] = field(default_factory=list)  # prompt and reply so far
     cached: CachedSequence | None = None  # None: waiting
     cached_tokens: int = 0
-    last_pass: int = 0
+    last_pass: int = 0  # when a token was last chosen, or it came
+    begun: bool = False  # has the tokens that its constraint forces before the first choice
+    told: int = 0  # tokens of the reply that the caller knows of
     cancelled: bool = False
     admitted_at: float | None = None
     first_token_at: float | None = None
@@ -49,10 +54,6 @@ class Work:
     def pending(self) -> int:
         """Tokens to run before the next one can be chosen; all of them while it waits."""
         return len(self.tokens) - (len(self.cached.tokens) if self.cached else 0)
-
-    @property
-    def adapter_hash(self) -> str | None:
-        return self.adapter.content_hash if self.adapter else None
 
     def timings(self, now: float) -> Timings:
         admitted = self.admitted_at or now
@@ -80,11 +81,10 @@ class Scheduler:
     """The queue and the rows under way. Not thread-safe: the engine holds its lock."""
 
     def __init__(
-        self, kv: KvCache, *, max_queue: int, max_rows: int, max_prefill_tokens: int, adapter_slots: int
+        self, kv: KvCache, adapters: AdapterSlots, *, max_queue: int, max_rows: int, max_prefill_tokens: int
     ) -> None:
-        self._kv = kv
-        self._max_queue, self._max_rows = max_queue, max_rows
-        self._max_prefill, self._adapter_slots = max_prefill_tokens, adapter_slots
+        self._kv, self._adapters = kv, adapters
+        self._max_queue, self._max_rows, self._max_prefill = max_queue, max_rows, max_prefill_tokens
         self._works: list[Work] = []
         self._arrivals = itertools.count(1)
         self._passes = 0
@@ -113,7 +113,7 @@ class Scheduler:
                 f"the engine's queue is full ({self._max_queue} requests, engine.max_queue): try again later",
                 retry_after_ms=self._retry_after_ms(),
             )
-        work.arrival = next(self._arrivals)
+        work.arrival, work.last_pass = next(self._arrivals), self._passes
         work.tokens = list(work.request.prompt)
         self._works.append(work)
 
@@ -133,7 +133,8 @@ class Scheduler:
         self._admit()
         shares = list(self._choose())
         for share in shares:
-            share.work.last_pass = self._passes
+            if share.completes:
+                share.work.last_pass = self._passes
         return shares
 
     def remove(self, work: Work) -> None:
@@ -143,6 +144,9 @@ class Scheduler:
             self._kv.release(work.request.sequence_id)
             work.cached = None
             self._mean_ms += 0.1 * ((time.monotonic() - work.submitted) * 1e3 - self._mean_ms)
+        for other in self._works:
+            if other.request.sequence_id == work.request.sequence_id:
+                other.arrival = next(self._arrivals)
 
     def _retry_after_ms(self) -> int:
         """About when the queue has moved on by one batch."""
@@ -158,12 +162,12 @@ class Scheduler:
                         return
 
     def _take_in(self, work: Work) -> bool:
-        work.cached = self._kv.admit(work.request.sequence_id, work.adapter_hash, work.tokens, work.room)
+        work.cached = self._kv.admit(work.request.sequence_id, work.use.origin, work.tokens, work.room)
         if work.cached is None:
             return False
         if work.admitted_at is None:
             work.admitted_at = time.monotonic()
-            work.cached_tokens = len(work.cached.tokens)
+            work.cached_tokens = min(len(work.cached.tokens), len(work.request.prompt))
         return True
 
     def _make_way(self, work: Work) -> bool:
@@ -179,18 +183,19 @@ class Scheduler:
         return True
 
     def _choose(self) -> Iterator[Share]:
-        budget, rows = self._max_prefill, 0
-        adapters: set[str | None] = {None}
+        budget, rows, highest = self._max_prefill, 0, None
+        adapters: set[str] = set()
         for work in sorted((work for work in self._works if work.cached), key=_urgency):
+            if highest is not None and work.request.priority < highest:
+                budget = min(budget, self._max_prefill // LOW_SHARE)
             new = 1 if work.pending == 1 else min(work.pending, budget)
-            fits = work.adapter_hash in adapters or len(adapters) <= self._adapter_slots
-            if rows < self._max_rows and new and fits:
+            wanted = adapters | {work.use.adapter.content_hash} if work.use.adapter else adapters
+            if rows < self._max_rows and new and self._adapters.fit(wanted):
                 budget -= new if work.pending > 1 else 0
-                rows += 1
-                adapters.add(work.adapter_hash)
+                rows, adapters = rows + 1, wanted
+                highest = work.request.priority if highest is None else highest
                 yield Share(work, new, completes=new == work.pending)
 
 
-def _urgency(work: Work) -> tuple[int, bool, int]:
-    decodes = work.pending == 1
-    return -work.request.priority, not decodes, work.last_pass if decodes else work.arrival
+def _urgency(work: Work) -> tuple[int, int, int]:
+    return -work.request.priority, work.last_pass, work.arrival
