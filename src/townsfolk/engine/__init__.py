@@ -4,6 +4,7 @@ engine      the door: submit, stream, adapters, stats, one thread
 core        one step of the loop
 scheduler   who is in the next pass
 kv          which slot of the KV cache holds which token
+adapter_slots                          which adapters there are, and which of them have a slot
 sampling    logits -> token            constraint   what a grammar must offer
 runner      the contract with whatever multiplies the matrices
 runners     which runner it is on this machine
