@@ -107,5 +107,5 @@ def test_adapters(architecture: str, runner: Callable[[Model], Runner], tmp_path
         adapters.append(read_adapter(folder, [tmp_path], model.params, model.base_hash))
         models.append(PeftModel.from_pretrained(transformers_model(path), str(folder)).eval())
     own = runner(model)
-    own.set_adapters(adapters)
+    own.set_adapters([own.lay_out(adapter) for adapter in adapters])
     assert error(run(own, (0, 1)), reference(models)) < 0.002
