@@ -9,6 +9,8 @@ import pytest
 
 from townsfolk.config import EngineSettings
 from townsfolk.engine import Engine, GenerationRequest
+from townsfolk.interpreter import ChoiceCompiler
+from townsfolk.types import Offer, Slot
 
 pytestmark = pytest.mark.model
 
@@ -37,6 +39,27 @@ def test_ten_sequences_answer_in_one_batch(engine: Engine) -> None:
     stats = engine.stats()
     assert stats.passes < 40  # not ten requests one after the other
     assert stats.kv_used < 0.05  # their prompts share their slots
+
+
+@pytest.mark.parametrize("other", ["stop", "follow sam", "look_at sam", "move_north"])
+def test_a_decision_takes_a_pass_for_each_choice(engine: Engine, other: str) -> None:
+    """Here it is one choice; what is forced before it may take a pass too, what is forced after it none."""
+    tokenizer = engine.tokenizer
+    name, _, target = other.partition(" ")
+    slots = (Slot(kind="choice", choices=(target,)),) if target else ()
+    offers = [Offer(name="wander"), Offer(name=name, slots=slots)]
+    choices = ChoiceCompiler(tokenizer.encode, tokenizer.vocab_size)
+    passes = []
+    for _ in range(2):
+        prompt, before = chat(engine, "What does Wren do?"), engine.stats().passes
+        reply = engine.generate(
+            GenerationRequest("decides", prompt, 20, constraint=choices.constraint(offers))
+        )
+        passes.append(engine.stats().passes - before)
+        assert reply.finished == "stop"
+        tags = [tokenizer.encode(f"[[ACTION:{tag}]]") for tag in ("wander", other)]
+        assert reply.tokens in tags  # in the model's own tokens
+    assert passes[1] <= 2
 
 
 def test_control_tokens_in_text_stay_text(engine: Engine) -> None:

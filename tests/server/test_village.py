@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -108,6 +108,31 @@ def test_villagers_answer_at_once(rooms: Rooms) -> None:
     crowd = [observation(said("hello"), villager_id=f"v{n}", name=f"Folk{n}") for n in range(10)]
     decisions = play(rooms, lambda village: turn(village, *crowd))
     assert {decision.villager_id for decision in decisions if decision.done} == {f"v{n}" for n in range(10)}
+
+
+def tick(**changes: Any) -> Observation:
+    return observation(event(EventKind.TICK), **changes)
+
+
+def test_villagers_decide_at_once_and_are_answered_at_once(rooms: Rooms) -> None:
+    crowd = tuple(tick(villager_id=f"v{n}", name=f"Folk{n}") for n in range(10))
+    step = StepRequest(game_id=GAME.game_id, observations=crowd, max_wait_ms=10_000)
+    reply = play(rooms, lambda village: village.step(step))
+    assert [decision.villager_id for decision in reply.decisions] == [f"v{n}" for n in range(10)]
+    assert all(decision.done and len(decision.actions) == 1 for decision in reply.decisions)
+    assert reply.pending == 0
+
+
+def test_a_decision_with_nothing_new_runs_one_token_of_its_prompt(rooms: Rooms) -> None:
+    async def scene(village: Village) -> None:
+        for seen in (tick(), observation(said("hello")), tick()):
+            await turn(village, seen)
+
+    play(rooms, scene)
+    rooms.store.drain()
+    last = rooms.store.recent_turns(GAME.game_id, "v1", 5)[-1]
+    assert last.player == ""
+    assert last.cached_tokens == last.prompt_tokens - 1
 
 
 def test_a_second_word_waits_for_the_first_turn(rooms: Rooms) -> None:

@@ -68,6 +68,9 @@ class TurnRunner:
     ) -> Turn:
         """Decode one turn; its parts go to the game as they are ready. Gives the turn to be stored.
 
+        To the KV cache a villager's decisions and its speech are two sequences, which share what is alike and
+        do not drop each other's ends: a tick at which nothing is new runs one token.
+
         Raises:
             Busy, ModelError, AdapterError: nothing was decided, or not all of it.
         """
@@ -80,7 +83,7 @@ class TurnRunner:
         draft, started = Draft(), time.time()
         parts = self.generator.parts(
             draft,
-            session.key,
+            session.key if occasion.speech else f"{session.key}/decides",
             self.prompts.build(session, persona, text),
             adapter,
             offers,
