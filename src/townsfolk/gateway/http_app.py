@@ -138,7 +138,15 @@ def _calls(service: Service) -> APIRouter:
     async def connect(game: Game) -> Connected:
         return await service.connect(game)
 
-    @router.post("/v1/step", summary="Observations in, decisions out", responses=_errors(*_BODY, 409))
+    @router.post(
+        "/v1/step",
+        summary="Observations in, decisions out",
+        description="An event `spoken_to` or `gift` asks for an answer in words, `tick` and `punched` for a "
+        "decision: one action, of those that the persona does of itself then (`unasked`) and that have a "
+        "target in view. Decisions come before words. All that were asked for are answered together, at the "
+        "latest after `max_wait_ms`; what is not ready then comes with the next step.",
+        responses=_errors(*_BODY, 409),
+    )
     async def step(request: StepRequest) -> StepReply:
         return await service.step(request)
 
