@@ -1,0 +1,126 @@
+"""Who lives in the bench's village: personas, adapters, villagers, and what they observe. Measures nothing.
+
+Each villager is the shipped explorer over again, as a persona of its own. The adapters are random and weak:
+what they cost does not depend on it, and sentences still come to an end.
+"""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.options import Options
+from tiny_model import write_random_adapter
+from townsfolk.engine.model import Model
+from townsfolk.personas.library import SHIPPED, load_persona
+from townsfolk.types import Event, EventKind, Observation, Persona, Surroundings, Thing
+from world import event, observation, said
+
+ADAPTER_SCALE = 0.02
+TALKS = (
+    "what a fine day it is",
+    "tell me about the far hills",
+    "what do you like best?",
+    "who taught you to draw?",
+    "I had bad dreams last night",
+    "what did you eat today?",
+)
+BEASTS = ("Hungry Wolf", "Cave Bear", "Grey Spider", "Wild Boar", "Stone Troll", "Sand Snake")
+
+
+def service_settings(options: Options, home: Path) -> dict[str, str]:
+    """Variables of a service whose personas are in `home`, and whose adapters to be loaded are there too."""
+    return {
+        "ENGINE__MODEL": str(options.model),
+        "ENGINE__THREADS": str(options.threads),
+        "PERSONAS_DIRS": json.dumps([str(home / "personas")]),
+        "ADAPTERS_DIRS": json.dumps([str(home / "adapters")]),
+        "POLICY__ACTIONS_PER_MINUTE": "10000",  # no villager decides as often as these
+    }
+
+
+@dataclass(frozen=True)
+class Villager:
+    id: str
+    persona: str
+
+
+def villagers_of(personas: Sequence[str]) -> list[Villager]:
+    """One for each of `personas`, which may come twice."""
+    return [Villager(f"v{number}", persona) for number, persona in enumerate(personas)]
+
+
+def persona_names(count: int) -> list[str]:
+    return [f"settler{number}" for number in range(count)]
+
+
+def write_personas(folder: Path, names: Sequence[str], **changes: Any) -> Path:
+    """Make a folder of personas, the explorer with `changes` under each of `names`."""
+    explorer = load_persona(SHIPPED / "explorer")
+    for name in names:
+        persona = Persona.model_validate(explorer.model_dump() | {"name": name} | changes)
+        (folder / name).mkdir(parents=True)
+        (folder / name / "persona.yaml").write_text(yaml.safe_dump(persona.model_dump(mode="json")))
+    return folder
+
+
+def write_adapters(folder: Path, names: Sequence[str], model: Model, first_seed: int = 0) -> list[Path]:
+    """Write an adapter `folder/name/adapter` for each of `names`, all different."""
+    return [
+        write_random_adapter(
+            folder / name / "adapter", model.params, model.base_hash, seed=seed, scale=ADAPTER_SCALE
+        )
+        for seed, name in enumerate(names, start=first_seed)
+    ]
+
+
+def meeting(villager: Villager) -> Observation:
+    """The first thing it observes, whole; it is to decide."""
+    return _seen(villager, event(EventKind.TICK))
+
+
+def tick(villager: Villager) -> Observation:
+    """Nothing has changed; it is to decide."""
+    return _seen(villager, event(EventKind.TICK), me=None, around=None)
+
+
+def tick_with_news(villager: Villager) -> Observation:
+    """Another beast is near; it is to decide. To the model: one new sentence, then the question again."""
+    beast = Thing(
+        kind="mob",
+        name="mobs:beast",
+        title=random.choice(BEASTS),
+        distance=random.randint(10, 30),
+        direction=random.choice(("north", "east", "south", "west")),
+        hostile=True,
+    )
+    return _seen(villager, event(EventKind.TICK), me=None, around=Surroundings(things=(beast,)))
+
+
+def talk(villager: Villager) -> Observation:
+    """A player makes conversation."""
+    return told(villager, random.choice(TALKS))
+
+
+def told(villager: Villager, text: str) -> Observation:
+    """A player says `text`."""
+    return _seen(villager, said(text), me=None, around=None)
+
+
+def digits(count: int) -> str:
+    """Text of `count` tokens: the base model reads each digit apart."""
+    return "".join(random.choices("0123456789", k=count))
+
+
+def _seen(villager: Villager, what: Event, **changes: Any) -> Observation:
+    return observation(
+        what,
+        villager_id=villager.id,
+        persona=villager.persona,
+        snapshot_time=what.at,
+        **changes,
+    )

@@ -1,0 +1,66 @@
+"""Installed where there is no compiler: the service comes up all the same, and says which runner it took and why."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+from tiny_model import write_tiny_model
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> dict[str, str]:
+    """An environment in which no program is found but by its path."""
+    (tmp_path / "nothing").mkdir()
+    kept = {name: value for name, value in os.environ.items() if name not in ("CC", "CXX", "PYTHONPATH")}
+    return {**kept, "PATH": str(tmp_path / "nothing"), "HOME": str(tmp_path), "CMAKE_ARGS": ""}
+
+
+@pytest.fixture
+def python(tmp_path: Path, bare: dict[str, str]) -> Path:
+    """A Python of its own with the package installed from this checkout; the rest is borrowed from this one."""
+    venv.create(tmp_path / "venv", with_pip=True, symlinks=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    command = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", str(ROOT)]
+    done = subprocess.run(command, env=bare, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4_000:]
+    (site,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    (site / "borrowed.pth").write_text(_site_packages())
+    return python
+
+
+def _site_packages() -> str:
+    """Where this Python has its packages, those it borrowed itself too."""
+    return "\n".join(
+        dict.fromkeys([sysconfig.get_path("purelib"), *(it for it in sys.path if "site-packages" in it)])
+    )
+
+
+def test_the_package_is_installed_and_served_without_a_compiler(
+    python: Path, bare: dict[str, str], tmp_path: Path
+) -> None:
+    settings = {
+        "TOWNSFOLK_ENGINE__MODEL": str(write_tiny_model(tmp_path / "tiny.gguf", context=8192)),
+        "TOWNSFOLK_HTTP__PORT": "0",
+        "TOWNSFOLK_GRPC__PORT": "0",
+    }
+    command = [str(python), "-m", "townsfolk.cli", "serve"]
+    with subprocess.Popen(
+        command,
+        env=bare | settings,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    ) as service:
+        assert service.stderr is not None
+        told = next((line for line in service.stderr if "runner:" in line), "nothing")
+        service.terminate()
+    assert "runner: onnx (the native one is missing: " in told
+    assert "install again" in told
