@@ -15,7 +15,7 @@ import numpy as np
 from townsfolk.engine.runner import BASE, RaggedBatch, Row, Runner
 
 Pass = Callable[[], object]
-FIRST_PLAIN_TOKEN = 300
+FIRST_PLAIN_TOKEN = 100
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Installed where there is no compiler: the service comes up all the same, and says which runner it took and why."""
+"""Installed where there is no compiler: the service comes up all the same, and tells its runner and why."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ def bare(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def python(tmp_path: Path, bare: dict[str, str]) -> Path:
-    """A Python of its own with the package installed from this checkout; the rest is borrowed from this one."""
+    """A Python of its own with the package, from this checkout; the rest is borrowed from this Python."""
     venv.create(tmp_path / "venv", with_pip=True, symlinks=True)
     python = tmp_path / "venv" / "bin" / "python"
     command = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", str(ROOT)]
