@@ -17,13 +17,13 @@ from bench.people import (
     write_adapters,
     write_personas,
 )
-from bench.service import GameClient, serving
+from bench.service import GameClient, Service, serving
 from townsfolk.engine.model import open_model
 
-ADAPTERS, VILLAGERS = 16, 32
+ADAPTERS, VILLAGERS, TOKENS = 16, 32, 512
 KV_TOKENS = 20_480
-TOLD_DIGITS = 430
-"""With the persona before them and the answer after them: 512 tokens."""
+TOLD_DIGITS = 436
+"""With the persona before (68 tokens, the question's frame among them) and the answer after (8): 512."""
 
 
 def memory_row(options: Options, home: Path) -> Row:
@@ -46,18 +46,21 @@ def memory_row(options: Options, home: Path) -> Row:
         for persona, adapter in zip(personas, adapters, strict=True):
             service.load_adapter(persona, adapter)
         game.ask([tick(villager) for villager in villagers])
-        empty, tokens = service.rss_mb(), service.metric("townsfolk_kv_cache_usage_ratio") * KV_TOKENS
+        empty, tokens = service.rss_mb(), _kv_tokens(service)
         _fill(game, villagers)
-        full = service.rss_mb()
-        filled = service.metric("townsfolk_kv_cache_usage_ratio") * KV_TOKENS
-    per_token = (full - empty) / (filled - tokens)
+        full, filled = service.rss_mb(), _kv_tokens(service)
     return row_of(
         "memory_32",
         rss_mb=full,
-        tokens_per_villager=filled / VILLAGERS,
-        mb_per_villager=per_token * 512,
+        kv_tokens=filled,
+        mb_per_villager=(full - empty) / (filled - tokens) * TOKENS,
         mb_per_adapter=(empty - without) / ADAPTERS,
     )
+
+
+def _kv_tokens(service: Service) -> float:
+    """Tokens in the KV cache, the shipped personas' openings among them."""
+    return service.metric("townsfolk_kv_cache_usage_ratio") * KV_TOKENS
 
 
 def _fill(game: GameClient, villagers: Sequence[Villager]) -> None:

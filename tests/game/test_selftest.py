@@ -1,6 +1,7 @@
 """The whole loop as a user starts it: `townsfolk play --selftest`, with nothing replaced."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +13,18 @@ from townsfolk.demo.luanti import REPOSITORY
 
 @pytest.mark.game
 @pytest.mark.model
-def test_selftest_holds_and_leaves_nothing_behind(tmp_path: Path, model_path: Path) -> None:
+@pytest.mark.parametrize("runner", ["auto", "onnx"])
+def test_selftest_holds_and_leaves_nothing_behind(tmp_path: Path, model_path: Path, runner: str) -> None:
     report_file = tmp_path / "report.json"
     before = set((REPOSITORY / "run").glob("selftest-*"))
     command = [sys.executable, "-m", "townsfolk.cli", "play", "--selftest", "--model", str(model_path)]
     done = subprocess.run(
-        [*command, "--json", str(report_file)], cwd=REPOSITORY, capture_output=True, text=True, check=False
+        [*command, "--json", str(report_file)],
+        cwd=REPOSITORY,
+        env={**os.environ, "TOWNSFOLK_ENGINE__RUNNER": runner},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     report = json.loads(report_file.read_text()) if report_file.exists() else {"checks": []}
     missed = [check for check in report["checks"] if not check["held"]]

@@ -36,7 +36,9 @@ def open_runner(model: Model, settings: EngineSettings) -> Runner:
 
 def default_threads() -> int:
     """One less than the cores this process may use, at least one: the game keeps a core."""
-    return max(1, len(os.sched_getaffinity(0)) - 1)
+    # macOS does not say which cores a process may use.
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, usable - 1)
 
 
 def _open_onnx(model: Model, settings: EngineSettings, why: str) -> OnnxRunner:
