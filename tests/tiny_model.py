@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from townsfolk.config import Settings, load_settings
 from townsfolk.engine.adapters import CONFIG_FILE, WEIGHTS_FILE, base_reference
 from townsfolk.engine.hyperparameters import Hyperparameters
-from townsfolk.engine.tokenizer import byte_alphabet
+from townsfolk.engine.vocabulary import byte_alphabet
 
 CONTROL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 CHATML = (

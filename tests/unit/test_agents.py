@@ -29,6 +29,7 @@ class ByteTokenizer:
 
     def __init__(self) -> None:
         self.special = {"<|im_start|>": 256, "<|im_end|>": 257}
+        self.prefix, self.template_tokens = "", {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}
 
     def encode(self, text: str) -> list[int]:
         return list(text.encode())

@@ -1,5 +1,7 @@
 """Base models: what the file says is what is served; what can't be served is refused with a reason."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import gguf
@@ -9,8 +11,11 @@ from gguf import GGMLQuantizationType as Type
 
 from tiny_model import write_tiny_model
 from townsfolk.engine.gguf_file import read_gguf
-from townsfolk.engine.model import open_model
+from townsfolk.engine.hyperparameters import read_hyperparameters
+from townsfolk.engine.model import open_model, rope_tables
+from townsfolk.engine.native_runner import UNAVAILABLE, NativeRunner
 from townsfolk.engine.quantize import Int4Weight, Part, Weight, unpack
+from townsfolk.engine.runner import RaggedBatch, Row
 from townsfolk.errors import ModelError
 
 
@@ -91,3 +96,67 @@ def test_damaged_anywhere_in_the_header_never_crashes(tiny: Path, tmp_path: Path
             open_model(broken)
         except ModelError:
             continue
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"llama.rope.scaling.type": "yarn"}, "rope scaling 'yarn'; only 'none', 'linear'"),
+        ({"llama.rope.scaling.type": "linear"}, "rope.scaling.factor is missing"),
+        ({"llama.expert_count": 8}, "mixture of experts"),
+        ({"llama.attention.sliding_window": 64}, "the last 64 tokens only"),
+        ({"llama.rope.dimension_count": 8}, "rope.dimension_count is 8, must be the head size 16"),
+        ({"llama.attention.value_length": 8}, "value_length is 8, must be the head size 16"),
+        ({"llama.attention.head_count": np.array([4, 4])}, "must be a whole number"),
+        ({"llama.attention.head_count": 0}, "head_count is 0"),
+        ({"llama.attention.head_count_kv": 3}, "can't share 3 key-value heads"),
+        ({"llama.block_count": 2**40}, "block_count is 1099511627776"),
+        ({"llama.rope.freq_base": float("nan")}, "freq_base is nan"),
+        ({"tokenizer.ggml.tokens": "none"}, "tokens is missing"),
+    ],
+)
+def test_what_would_be_served_wrongly_is_refused(tiny: Path, change: dict[str, object], reason: str) -> None:
+    with pytest.raises(ModelError, match=reason):
+        read_hyperparameters(read_gguf(tiny).metadata | change)
+
+
+def test_linear_scaling_and_a_head_size_of_its_own(tiny: Path) -> None:
+    change = {
+        "llama.rope.scaling.type": "linear",
+        "llama.rope.scaling.factor": 4.0,
+        "llama.attention.key_length": 32,
+    }
+    params = read_hyperparameters(read_gguf(tiny).metadata | change)
+    assert (params.head_dim, params.hidden // params.heads) == (32, 16)
+    plain = rope_tables(replace(params, rope_scale=1.0), None, 9)
+    np.testing.assert_allclose(rope_tables(params, None, 33)[0][::4], plain[0], atol=1e-6)
+
+
+@pytest.mark.skipif(bool(UNAVAILABLE), reason=UNAVAILABLE)
+def test_a_weight_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "model.gguf", kind=Type.F32)
+    first = read_gguf(path).tensors["blk.0.attn_output.weight"].data[0, :16].tobytes()
+    path.write_bytes(path.read_bytes().replace(first, np.float32("nan").tobytes() + first[4:]))
+    with pytest.raises(ModelError, match="no number"):
+        NativeRunner(open_model(path), threads=1, kv_slots=8, max_positions=8)
+
+
+@pytest.mark.skipif(bool(UNAVAILABLE), reason=UNAVAILABLE)
+def test_the_file_may_go_once_the_runner_is_ready(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "model.gguf")
+    runner = NativeRunner(open_model(path), threads=1, kv_slots=8, max_positions=8)
+    batch = RaggedBatch([Row(np.array([5, 6], np.int32), np.arange(2, dtype=np.int32))])
+    before = runner.forward(batch)
+    os.truncate(path, 0)
+    np.testing.assert_array_equal(runner.forward(batch), before)
+
+
+@pytest.mark.skipif(bool(UNAVAILABLE), reason=UNAVAILABLE)
+def test_another_file_of_its_name_changes_nothing(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "model.gguf")
+    batch = RaggedBatch([Row(np.array([5, 6], np.int32), np.arange(2, dtype=np.int32))])
+    first = NativeRunner(open_model(path), threads=1, kv_slots=8, max_positions=8).forward(batch)
+    model = open_model(path)
+    write_tiny_model(tmp_path / "other.gguf", seed=1).replace(path)
+    second = NativeRunner(model, threads=1, kv_slots=8, max_positions=8).forward(batch)
+    np.testing.assert_array_equal(second, first)

@@ -1,5 +1,6 @@
 """Text <-> tokens: control tokens in text are plain text, no half characters come out."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +9,7 @@ from llguidance import LLTokenizer
 from tiny_model import CONTROL_TOKENS, write_tiny_model
 from townsfolk.engine.gguf_file import read_gguf
 from townsfolk.engine.tokenizer import ModelTokenizer
+from townsfolk.engine.vocabulary import byte_alphabet
 from townsfolk.errors import ModelError
 
 
@@ -58,5 +60,116 @@ def test_llguidance_reads_it(tokenizer: ModelTokenizer) -> None:
 
 
 def test_other_tokenizers_are_refused() -> None:
-    with pytest.raises(ModelError, match="'llama'"):
-        ModelTokenizer({"tokenizer.ggml.model": "llama"})
+    with pytest.raises(ModelError, match="'bert'; only gpt2, llama"):
+        ModelTokenizer({"tokenizer.ggml.model": "bert"})
+
+
+def byte_level(pre: str, *merges: str, eos: int = 0) -> ModelTokenizer:
+    tokens = ["<end>", *byte_alphabet().values(), *(merge.replace(" ", "") for merge in merges)]
+    return ModelTokenizer(
+        {
+            "tokenizer.ggml.model": "gpt2",
+            "tokenizer.ggml.pre": pre,
+            "tokenizer.ggml.tokens": tokens,
+            "tokenizer.ggml.token_type": np.array([3] + [1] * (len(tokens) - 1)),
+            "tokenizer.ggml.merges": list(merges),
+            "tokenizer.ggml.eos_token_id": eos,
+        }
+    )
+
+
+def pieces(tokenizer: ModelTokenizer, text: str) -> list[str]:
+    return [tokenizer.token_bytes(index).decode() for index in tokenizer.encode(text)]
+
+
+@pytest.mark.parametrize(
+    ("pre", "numbers", "words"),
+    [
+        ("gpt-2", ["1234"], ["I", "'", "M"]),
+        ("smollm", ["1", "2", "3", "4"], ["I", "'", "M"]),
+        ("llama-bpe", ["123", "4"], ["I", "'M"]),
+        ("qwen2", ["1", "2", "3", "4"], ["I", "'M"]),
+        ("default", ["123", "4"], ["I", "'", "M"]),
+    ],
+)
+def test_text_is_cut_up_as_the_file_says(pre: str, numbers: list[str], words: list[str]) -> None:
+    tokenizer = byte_level(pre, "1 2", "12 3", "123 4", "' M")
+    assert pieces(tokenizer, "1234") == numbers
+    assert pieces(tokenizer, "I'M") == words
+
+
+def test_an_unknown_rule_of_cutting_text_up_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"pre 'poro'; only gpt-2, smollm, llama-bpe, qwen2, default"):
+        byte_level("poro")
+
+
+@pytest.fixture(scope="module")
+def sentence_piece() -> ModelTokenizer:
+    words = ["▁", "h", "e", "l", "o", "t", "▁t", "he", "ll", "hell", "hello", "▁hello", "▁the"]
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *words]
+    return ModelTokenizer(
+        {
+            "tokenizer.ggml.model": "llama",
+            "tokenizer.ggml.tokens": tokens,
+            "tokenizer.ggml.scores": -np.arange(len(tokens), dtype=np.float32),
+            "tokenizer.ggml.token_type": np.array([2, 3, 3] + [6] * 256 + [1] * len(words)),
+            "tokenizer.ggml.bos_token_id": 1,
+            "tokenizer.ggml.eos_token_id": 2,
+        }
+    )
+
+
+def test_sentence_piece(sentence_piece: ModelTokenizer) -> None:
+    assert pieces(sentence_piece, "hello the x") == ["hello", " the", " ", "x"]
+    assert sentence_piece.prefix == " "
+    assert sentence_piece.template_tokens == {"bos_token": "<s>", "eos_token": "</s>"}
+
+
+@given(text=st.text())
+def test_sentence_piece_decode_undoes_encode(sentence_piece: ModelTokenizer, text: str) -> None:
+    text = text.replace("▁", "_")
+    ids = sentence_piece.encode(text + "</s>")
+    assert sentence_piece.decode(ids) == text + "</s>"
+    assert not set(ids) & {0, 1, 2}
+
+
+def test_llguidance_reads_sentence_piece(sentence_piece: ModelTokenizer) -> None:
+    size, eos = sentence_piece.vocab_size, sentence_piece.eos_id
+    grammar_side = LLTokenizer(sentence_piece.to_json(), n_vocab=size, eos_token=eos)
+    assert grammar_side.vocab_size == size
+    assert grammar_side.tokenize_str("hello the x") == sentence_piece.encode("hello the x")
+    assert grammar_side.decode_bytes(sentence_piece.encode("the ü")) == "the ü".encode()
+
+
+@pytest.mark.parametrize("pre", ["gpt-2", "smollm", "llama-bpe", "qwen2", "default"])
+def test_llguidance_reads_every_rule(pre: str) -> None:
+    tokenizer = byte_level(pre, "1 2", "12 3", "123 4", "' M")
+    grammar_side = LLTokenizer(tokenizer.to_json(), n_vocab=tokenizer.vocab_size, eos_token=tokenizer.eos_id)
+    assert grammar_side.tokenize_str("I'M 1234") == tokenizer.encode("I'M 1234")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"tokenizer.ggml.token_type": np.array([3, 1])}, "a number for each"),
+        ({}, "no token <0x00>"),
+        ({"tokenizer.ggml.tokens": ["a", "a", "b"]}, "token"),
+        ({"tokenizer.ggml.tokens": 3}, "list of texts"),
+        ({"tokenizer.ggml.scores": np.array([np.nan] * 3)}, "a number for each"),
+    ],
+)
+def test_a_vocabulary_that_does_not_fit_together_is_refused(change: dict[str, object], reason: str) -> None:
+    whole = {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": ["a", "b", "c"],
+        "tokenizer.ggml.token_type": np.array([1, 1, 3]),
+        "tokenizer.ggml.scores": np.zeros(3),
+        "tokenizer.ggml.eos_token_id": 2,
+    }
+    with pytest.raises(ModelError, match=reason):
+        ModelTokenizer(whole | change)
+
+
+def test_the_token_that_ends_a_text_must_be_there() -> None:
+    with pytest.raises(ModelError, match="eos_token_id is 900"):
+        byte_level("gpt-2", eos=900)

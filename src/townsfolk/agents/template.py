@@ -30,6 +30,14 @@ class Tokenizer(Protocol):
     def special(self) -> dict[str, int]:
         """Control tokens by name."""
 
+    @property
+    def prefix(self) -> str:
+        """What text has in front at the start and after a control token."""
+
+    @property
+    def template_tokens(self) -> dict[str, str]:
+        """Variables of chat templates (`bos_token`) -> names of tokens."""
+
     def encode(self, text: str) -> list[int]:
         """Ids of `text`, all of it plain."""
 
@@ -73,17 +81,37 @@ class ChatTemplate:
     def _encode_frame(self, roles: tuple[str, ...]) -> Frame:
         marker = secrets.token_hex(8)
         slots = [{"role": role, "content": f"{marker}{n:04}"} for n, role in enumerate(roles)]
-        frame = self._template.render(messages=slots, add_generation_prompt=True)
+        frame = self._render(slots)
         before, *pieces = frame.split(marker)
-        return self._encode_own(before), [(int(piece[:4]), self._encode_own(piece[4:])) for piece in pieces]
+        if len(pieces) < len(slots):
+            raise ModelError("the model's chat template leaves messages out: use an instruction-tuned model")
+        return self._encode_own(before, opens=True), [
+            (int(piece[:4]), self._encode_own(piece[4:])) for piece in pieces
+        ]
 
-    def _encode_own(self, text: str) -> list[int]:
-        """Ids of the template's own text, control tokens recognised."""
+    def _render(self, messages: list[dict[str, str]]) -> str:
+        """Some models think aloud first unless told not to; villagers have no time for that."""
+        try:
+            return self._template.render(
+                messages=messages,
+                add_generation_prompt=True,
+                enable_thinking=False,
+                **self._tokenizer.template_tokens,
+            )
+        except (jinja2.TemplateError, TypeError, ValueError) as error:
+            raise ModelError(f"the model's chat template fails: {error}") from error
+
+    def _encode_own(self, text: str, opens: bool = False) -> list[int]:
+        """Ids of the template's own text, control tokens recognised.
+
+        Args:
+            opens: it stands at the start or after a control token.
+        """
         if not text:
             return []
         for name in self._special:
             before, found, after = text.partition(name)
             if found:
                 middle = [self._tokenizer.special[name]]
-                return self._encode_own(before) + middle + self._encode_own(after)
-        return self._tokenizer.encode(text)
+                return self._encode_own(before, opens) + middle + self._encode_own(after, opens=True)
+        return self._tokenizer.encode(self._tokenizer.prefix + text if opens else text)

@@ -5,39 +5,50 @@ It refuses to know of prompts and templates: whoever builds a prompt puts contro
 """
 
 import codecs
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer
 
+from townsfolk.engine.vocabulary import read_vocabulary
 from townsfolk.errors import ModelError
-
-CONTROL = 3  # GGUF's token type of control tokens
 
 
 class ModelTokenizer:
-    """Byte-level BPE of the GPT-2 kind.
+    """Byte-level BPE or SentencePiece, whichever the file has.
 
     Attributes:
         vocab_size: number of ids.
         eos_id: the token that ends a text.
         special: control tokens, name -> id.
+        prefix: what text has in front at the start and after a control token, where the model was trained so;
+            `encode` does not add it.
+        template_tokens: names of tokens that chat templates use, by the variable.
         chat_template: the file's own, as text; nothing here reads it.
     """
 
     def __init__(self, metadata: dict[str, Any]) -> None:
-        """Raises ModelError when the vocabulary is not byte-level BPE or uses an unknown splitter."""
-        kind = metadata.get("tokenizer.ggml.model")
-        if kind != "gpt2":
-            raise ModelError(f"tokenizer {kind!r}: only 'gpt2' (byte-level BPE) can be served")
-        tokens: list[str] = metadata["tokenizer.ggml.tokens"]
-        types: list[int] = metadata["tokenizer.ggml.token_type"]
-        self.vocab_size = len(tokens)
-        self.eos_id = int(metadata["tokenizer.ggml.eos_token_id"])
-        self.special = {token: index for index, token in enumerate(tokens) if types[index] == CONTROL}
+        """Raises ModelError when the vocabulary is of an unknown kind, or not whole."""
+        self._vocabulary = read_vocabulary(metadata)
+        self._bpe, self._bytes = self._vocabulary.bpe, self._vocabulary.bytes
+        self.special = self._vocabulary.special
+        self.vocab_size = len(self._vocabulary.tokens)
+        self.eos_id = self._token(metadata, "eos")
+        spaced = metadata.get("tokenizer.ggml.add_space_prefix", True)
+        self.prefix = " " if spaced and metadata["tokenizer.ggml.model"] == "llama" else ""
+        bos_id = self._token(metadata, "bos") if "tokenizer.ggml.bos_token_id" in metadata else self.eos_id
+        named = {"bos_token": bos_id, "eos_token": self.eos_id}
+        self.template_tokens = {name: self._vocabulary.tokens[index] for name, index in named.items()}
         self.chat_template = str(metadata.get("tokenizer.chat_template", ""))
-        self._bytes = _token_bytes(tokens, set(self.special.values()))
-        self._bpe = _build(tokens, metadata["tokenizer.ggml.merges"], metadata.get("tokenizer.ggml.pre"))
+
+    def _token(self, metadata: dict[str, Any], name: str) -> int:
+        index = metadata.get(f"tokenizer.ggml.{name}_token_id")
+        if type(index) is not int or not 0 <= index < self.vocab_size:
+            raise ModelError(
+                f"tokenizer.ggml.{name}_token_id is {index!r:.60}, must be below {self.vocab_size:,}"
+            )
+        return index
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`, all of it taken as plain text; no token is added."""
@@ -57,10 +68,16 @@ class ModelTokenizer:
         return Detokenizer(self)
 
     def to_json(self) -> str:
-        """The `tokenizer.json` of this vocabulary, control tokens included, for llguidance's LLTokenizer."""
-        whole = Tokenizer.from_str(self._bpe.to_str())
-        whole.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in self.special])
-        text: str = whole.to_str()
+        """The `tokenizer.json` of this vocabulary, silent tokens marked, for llguidance's LLTokenizer."""
+        whole = json.loads(self._bpe.to_str())
+        tokens = self._vocabulary.tokens
+        whole["model"]["vocab"] = {token: index for index, token in enumerate(tokens)}
+        silent = [
+            AddedToken(tokens[n], special=True, normalized=False) for n in sorted(self._vocabulary.silent)
+        ]
+        tokenizer = Tokenizer.from_str(json.dumps(whole))
+        tokenizer.add_special_tokens(silent)
+        text: str = tokenizer.to_str()
         return text
 
 
@@ -78,36 +95,3 @@ class Detokenizer:
     def end(self) -> str:
         """What is left when no more tokens come: U+FFFD for a character that stayed unfinished."""
         return self._decoder.decode(b"", final=True)
-
-
-def _build(tokens: list[str], merges: list[str], splitter: str | None) -> Tokenizer:
-    vocab = {token: index for index, token in enumerate(tokens)}
-    pairs = [(left, right) for left, _, right in (merge.partition(" ") for merge in merges)]
-    bpe = Tokenizer(models.BPE(vocab=vocab, merges=pairs))
-    bpe.pre_tokenizer = _splitter(splitter)
-    bpe.decoder = decoders.ByteLevel()
-    return bpe
-
-
-def _splitter(name: str | None) -> pre_tokenizers.PreTokenizer:
-    words = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    if name == "smollm":
-        return pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), words])
-    if name == "gpt-2":
-        return words
-    raise ModelError(f"tokenizer splitter {name!r}: only 'smollm' and 'gpt-2' can be served")
-
-
-def _token_bytes(tokens: list[str], special: set[int]) -> list[bytes]:
-    to_byte = {char: byte for byte, char in byte_alphabet().items()}
-    return [
-        b"" if index in special else bytes(to_byte[char] for char in token if char in to_byte)
-        for index, token in enumerate(tokens)
-    ]
-
-
-def byte_alphabet() -> dict[int, str]:
-    """GPT-2's printable character for each byte: itself where printable, else from U+0100 on."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + n) for n, byte in enumerate(others)}
