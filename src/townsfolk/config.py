@@ -88,8 +88,8 @@ class EngineSettings(Section):
     """Tokens that one villager's prompt and reply may have."""
     max_queue: int = Field(default=64, ge=1, le=10_000)
     """Requests that may wait; more are answered with "busy"."""
-    adapter_slots: int = Field(default=8, ge=1, le=256)
-    """Adapters that are resident at once; others wait their turn."""
+    adapter_slots: int = Field(default=32, ge=1, le=256)
+    """Adapters that one pass may mix; others wait for the next."""
 
 
 class AgentSettings(Section):
@@ -146,6 +146,8 @@ class Settings(BaseSettings):
     """Folders of personas beside those shipped; a later one replaces a name of an earlier one."""
     adapters_dirs: tuple[HomePath, ...] = ()
     """Folders that `Adapters.Load` may read from, beside the personas' own."""
+    pinned_personas: tuple[str, ...] = ()
+    """Their adapters always keep a slot; the others' take turns in the rest of `engine.adapter_slots`."""
     default_persona: str = "explorer"
     """Answers for villagers whose persona is not known."""
     api_token: str = Field(default="", repr=False)
@@ -161,6 +163,15 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"host {exposed[0]!r} is reachable from other machines, which needs an api_token of at "
                 "least 16 characters: set TOWNSFOLK_API_TOKEN, or use host 127.0.0.1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_slot_stays_free(self) -> "Settings":
+        if len(self.pinned_personas) >= self.engine.adapter_slots:
+            raise ValueError(
+                f"pinned_personas are {len(self.pinned_personas)}, which must be fewer than "
+                f"engine.adapter_slots, {self.engine.adapter_slots}: pin fewer, or raise that"
             )
         return self
 

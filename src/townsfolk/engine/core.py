@@ -24,6 +24,8 @@ from townsfolk.errors import ModelError, TownsfolkError
 
 Logits = npt.NDArray[np.float32]
 News = tuple[OnToken, TokenEvent]
+SCORE = "score"
+"""Sequence of the tokens that are being scored."""
 
 
 @dataclass
@@ -96,24 +98,23 @@ class EngineCore:
         for work in self.scheduler.works:
             self._end(work, "cancelled" if work.cancelled else "error", error="the engine stopped")
 
-    def score(self, use: AdapterUse, tokens: Sequence[int], wanted: int) -> Logits:
-        """Logits after each of the last `wanted` of `tokens`, [wanted, vocab]; what is cached is not run.
+    def schedule_score(self, use: AdapterUse, tokens: Sequence[int], wanted: int) -> Row:
+        """A row that gives the logits after the last `wanted` of `tokens`; what is cached is not run.
+
+        It takes the sequence SCORE into use: drop it afterwards.
 
         Raises:
-            ModelError: no room in the KV cache, or the pass failed.
+            ModelError: no room in the KV cache.
         """
         known = tokens[: len(tokens) - wanted + 1]
-        cached = self.kv.admit("score", use.origin, known, len(tokens))
+        cached = self.kv.admit(SCORE, use.origin, known, len(tokens))
         if cached is None:
             raise ModelError("no room in the KV cache to score: raise engine.kv_tokens, or try again later")
-        try:
-            self._make_resident([use.adapter])
-            row = self._row(use, cached, tokens[len(cached.tokens) :], wanted)
-            self.totals.passes += 1
-            self.totals.prefilled_tokens += len(row.tokens)
-            return self._runner.forward(RaggedBatch([row]))
-        finally:
-            self.kv.drop("score")
+        self._make_resident([use.adapter])
+        row = self._row(use, cached, tokens[len(cached.tokens) :], wanted)
+        self.totals.passes += 1
+        self.totals.prefilled_tokens += len(row.tokens)
+        return row
 
     def _make_resident(self, adapters: Iterable[LoadedAdapter | None]) -> None:
         if self.adapters.place(adapter for adapter in adapters if adapter):

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from townsfolk.config import EngineSettings
 from townsfolk.engine.adapter_slots import AdapterSlots, LoadedAdapter
 from townsfolk.engine.adapters import read_adapter
-from townsfolk.engine.core import EngineCore
+from townsfolk.engine.core import SCORE, EngineCore
 from townsfolk.engine.hyperparameters import Hyperparameters
 from townsfolk.engine.kv import KvCache
 from townsfolk.engine.model import open_model
 from townsfolk.engine.request import Generation, GenerationRequest, OnToken, TokenEvent
-from townsfolk.engine.runner import Runner
+from townsfolk.engine.runner import RaggedBatch, Runner
 from townsfolk.engine.runners import open_runner
 from townsfolk.engine.scheduler import Scheduler, Work
 from townsfolk.engine.tokenizer import ModelTokenizer
@@ -36,6 +36,8 @@ class AdapterInfo:
     size_bytes: int
     base_hash: str
     resident: bool
+    activated: bool
+    """It applies from its invocation on (aLoRA), and not from the start."""
 
 
 @dataclass(frozen=True)
@@ -190,8 +192,15 @@ class Engine:
         wanted = len(tokens) if wanted is None else wanted
         if not 1 <= wanted <= len(tokens):
             raise InvalidRequest(f"wanted is {wanted}: must be 1 to {len(tokens)}, the number of tokens")
-        with self._running, self._changed:
-            return self._core.score(self._core.adapters.use(adapter, tokens), tokens, wanted)
+        with self._running:
+            with self._changed:
+                use = self._core.adapters.use(adapter, tokens)
+                row = self._core.schedule_score(use, tokens, wanted)
+            try:
+                return self._runner.forward(RaggedBatch([row]))
+            finally:
+                with self._changed:
+                    self._core.kv.drop(SCORE)
 
     def load_adapter(self, folder: Path, allowed_dirs: Sequence[Path]) -> AdapterInfo:
         """Read and check a PEFT folder and lay it out for the runner, while passes go on.
@@ -323,4 +332,11 @@ class Engine:
 
     def _info(self, adapter: LoadedAdapter) -> AdapterInfo:
         resident = self._core.adapters.slot(adapter.content_hash) is not None
-        return AdapterInfo(adapter.content_hash, adapter.rank, adapter.size_bytes, self.base_hash, resident)
+        return AdapterInfo(
+            content_hash=adapter.content_hash,
+            rank=adapter.rank,
+            size_bytes=adapter.size_bytes,
+            base_hash=self.base_hash,
+            resident=resident,
+            activated=bool(adapter.invocation),
+        )

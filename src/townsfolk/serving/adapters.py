@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from townsfolk.engine import AdapterInfo, Engine
@@ -17,13 +17,24 @@ log = logging.getLogger(__name__)
 class AdapterShelf:
     """Persona -> adapter. A persona without one is served by the base model alone.
 
+    An adapter that was replaced stays loaded until the next change: a turn that has just named it finds it.
+
     Thread-safe. `load`, `unload` and `listing` wait for each other: call them off the event loop.
     """
 
-    def __init__(self, engine: Engine, library: PersonaLibrary, dirs: Sequence[Path], store: Store) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        library: PersonaLibrary,
+        dirs: Sequence[Path],
+        store: Store,
+        pinned: Collection[str] = (),
+    ) -> None:
+        """Args: pinned: personas whose adapters keep their slots in the engine."""
         self._engine, self._library, self._store = engine, library, store
-        self._dirs = (*dirs, *library.folders.values())
-        self._live: dict[str, str] = {}
+        self._dirs, self._pinned = (*dirs, *library.folders.values()), pinned
+        self._live: dict[str, AdapterInfo] = {}
+        self._replaced: dict[str, AdapterInfo] = {}  # persona -> what it was served with before
         self._faults: dict[str, str] = {}
         self._changing = threading.Lock()
 
@@ -58,38 +69,49 @@ class AdapterShelf:
             self._faults[name] = str(error)
             raise
         self._faults.pop(name, None)
-        replaced = self._live.get(name)
-        self._live[name] = info.content_hash
-        if replaced and replaced != info.content_hash:
-            self._release(replaced)
+        self._change(name, info)
         return _version(name, info)
 
     def unload(self, name: str) -> None:
         """Serve the persona by the base model again. Raises UnknownName if it has no adapter."""
         with self._changing:
-            content_hash = self._live.pop(name, None)
-            if content_hash is None:
+            if name not in self._live:
                 raise UnknownName(
                     f"persona {name!r} has no adapter loaded; loaded are: {', '.join(self._live) or 'none'}"
                 )
-            self._release(content_hash)
+            self._change(name, None)
 
     def hash_of(self, persona: str) -> str | None:
-        return self._live.get(persona)
+        info = self._live.get(persona)
+        return info.content_hash if info else None
+
+    def hash_for_opening(self, persona: str) -> str | None:
+        """What to prefill the persona's opening with: one that is activated later leaves it to the base."""
+        info = self._live.get(persona)
+        return info.content_hash if info and not info.activated else None
 
     def listing(self) -> AdapterList:
         with self._changing:
             infos = {info.content_hash: info for info in self._engine.adapters()}
             live, faults = sorted(self._live.items()), sorted(self._faults.items())
         return AdapterList(
-            adapters=tuple(_version(name, infos[content_hash]) for name, content_hash in live),
+            adapters=tuple(_version(name, infos[info.content_hash]) for name, info in live),
             faults=tuple(AdapterFault(name=name, reason=reason) for name, reason in faults),
         )
 
-    def _release(self, content_hash: str) -> None:
-        """Two personas may share an adapter: it goes when the last lets go."""
-        if content_hash not in self._live.values():
-            self._engine.unload_adapter(content_hash)
+    def _change(self, name: str, info: AdapterInfo | None) -> None:
+        """Serve the persona with `info` from now on, and let go what it was served with before the last."""
+        before, gone = self._live.get(name), self._replaced.pop(name, None)
+        if info:
+            self._live[name] = info  # in one step: turns ask `hash_of` meanwhile
+        else:
+            self._live.pop(name, None)
+        if before:
+            self._replaced[name] = before
+        self._engine.pin_adapters({self._live[n].content_hash for n in self._pinned if n in self._live})
+        held = {each.content_hash for each in (*self._live.values(), *self._replaced.values())}
+        if gone and gone.content_hash not in held:  # personas may share an adapter
+            self._engine.unload_adapter(gone.content_hash)
 
 
 def _version(name: str, info: AdapterInfo) -> AdapterVersion:

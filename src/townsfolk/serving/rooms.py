@@ -64,7 +64,7 @@ class Rooms:
             prompts = _prompts(engine, settings)
             behaviour_log = undo.enter_context(closing(BehaviourLog(settings.store.behaviour_log)))
             store = undo.enter_context(closing(Store.open(settings.store)))
-            shelf = AdapterShelf(engine, library, settings.adapters_dirs, store)
+            shelf = AdapterShelf(engine, library, settings.adapters_dirs, store, settings.pinned_personas)
             shelf.load_all()
             tokenizer = engine.tokenizer
             grammars = GrammarCompiler(tokenizer.to_json(), tokenizer.vocab_size, tokenizer.eos_id)

@@ -42,7 +42,7 @@ class TurnRunner:
             sequence_id=f"opening/{persona.name}",
             prompt=self.prompts.opening(persona),
             max_tokens=1,
-            adapter=self.shelf.hash_of(persona.name),
+            adapter=self.shelf.hash_for_opening(persona.name),
             priority=WARM_PRIORITY,
         )
         try:
