@@ -43,7 +43,7 @@ def test_ten_sequences_answer_in_one_batch(engine: Engine) -> None:
 
 @pytest.mark.parametrize("other", ["stop", "follow sam", "look_at sam", "move_north"])
 def test_a_decision_takes_a_pass_for_each_choice(engine: Engine, other: str) -> None:
-    """Here it is one choice; what is forced before it joins the prompt, what is forced after it takes none."""
+    """Here it is one choice; what is forced before joins the prompt, what is forced after takes none."""
     tokenizer = engine.tokenizer
     name, _, target = other.partition(" ")
     slots = (Slot(kind="choice", choices=(target,)),) if target else ()
