@@ -7,7 +7,7 @@ from functools import partial
 
 from townsfolk.agents import Occasion, PromptBuilder, Session, View, Window, facts, offers_for
 from townsfolk.config import AgentSettings
-from townsfolk.engine import GenerationRequest, TokenEvent
+from townsfolk.engine import GenerationRequest, RequestHandle, TokenEvent
 from townsfolk.errors import Busy
 from townsfolk.policy.check import Policy
 from townsfolk.serving.adapters import AdapterShelf
@@ -30,25 +30,32 @@ class TurnRunner:
     settings: AgentSettings
     warming: set[str] = field(default_factory=set)
     """Personas whose opening is being prefilled for the first time."""
+    warms: dict[str, RequestHandle] = field(default_factory=dict)
+    """Persona -> the latest prefill of its opening."""
 
     def warm(self, persona: Persona, *, first: bool = False) -> None:
         """Prefill what all prompts of a persona begin with: no first answer need wait for it.
 
         Args:
             first: the service starts, and is not ready before it is done. When an adapter is swapped later,
-                turns go on meanwhile.
+                turns go on meanwhile. Openings of earlier adapters stay cached while there is room: to roll
+                back costs nothing.
         """
+        adapter = self.shelf.hash_for_opening(persona.name)
         request = GenerationRequest(
-            sequence_id=f"opening/{persona.name}",
+            sequence_id=f"opening/{persona.name}/{adapter}",
             prompt=self.prompts.opening(persona),
             max_tokens=1,
-            adapter=self.shelf.hash_for_opening(persona.name),
+            adapter=adapter,
             priority=WARM_PRIORITY,
         )
+        if persona.name in self.warms:
+            self.warms[persona.name].cancel()  # its adapter may be swapped out already
         try:
             if first:
                 self.warming.add(persona.name)  # before the engine's thread may call back
-            self.generator.engine.submit(request, partial(self._warmed, persona.name))
+            handle = self.generator.engine.submit(request, partial(self._warmed, persona.name))
+            self.warms[persona.name] = handle
         except Busy:
             self.warming.discard(persona.name)
 
