@@ -12,7 +12,6 @@
 namespace townsfolk {
 namespace {
 
-constexpr int kRowsAtOnce = 32;      // of one tile: its sums stay in the first-level cache
 constexpr int kTokensTogether = 4;   // that share the reading of an adapter
 constexpr int kTokensAttending = 8;  // together: they read keys and values from the first-level cache
 constexpr int kTasksPerThread = 4;
@@ -141,8 +140,7 @@ void Decoder::share_out_attention() {
 
 void Decoder::reserve_room() {
     const std::size_t count = tokens_.size();
-    const std::size_t widest =
-        static_cast<std::size_t>(std::max({shape_.hidden, shape_.ffn, shape_.heads * shape_.head_dim}));
+    const int widest = std::max({shape_.hidden, shape_.ffn, shape_.heads * shape_.head_dim});
     hidden_.resize(count * shape_.hidden);
     normed_.resize(count * shape_.hidden);
     qkv_.resize(count * shape_.columns(kQkv));
@@ -151,13 +149,7 @@ void Decoder::reserve_room() {
     gate_up_.resize(count * shape_.columns(kGateUp));
     gated_.resize(count * shape_.ffn);
     lanes_.resize(count * kMaxTargets * most_rank_);
-    quants_.resize(count * widest);
-    sums_.resize(count * widest / kBlock);
-    scales_.resize(count);
-    rows_.resize(count);
-    for (std::size_t i = 0; i < count; ++i) {
-        rows_[i] = {&quants_[i * widest], &sums_[i * widest / kBlock], &scales_[i]};
-    }
+    rounded_.reserve(static_cast<int>(count), widest);
 }
 
 template <class Task>
@@ -193,7 +185,8 @@ void Decoder::gate_and_prepare(int layer) {
 void Decoder::prepare(int layer, Projection projection, const float* x, int first, int last) {
     const int width = shape_.width(projection);
     for (int token = first; token < last; ++token) {
-        kernels_.quantize(x + static_cast<std::size_t>(token) * width, width, rows_[token]);
+        rounded_.round(kernels_, layers_[layer].linear[projection], token,
+                       x + static_cast<std::size_t>(token) * width);
     }
     // Neighbours with the same adapter read it once.
     while (first < last) {
@@ -234,10 +227,10 @@ void Decoder::multiply(int layer, Projection projection, float* out, bool add) {
 void Decoder::multiply_tile(int layer, Projection projection, int tile, float* out, bool add) {
     const PackedMatrix& matrix = layers_[layer].linear[projection];
     const int count = static_cast<int>(tokens_.size());
-    alignas(64) float sums[kRowsAtOnce * kTile];
-    for (int first = 0; first < count; first += kRowsAtOnce) {
-        const int rows = std::min(kRowsAtOnce, count - first);
-        kernels_.multiply(matrix.tile(tile), matrix.bits, matrix.blocks(), &rows_[first], rows, sums);
+    alignas(64) float sums[kPanel * kTile];
+    for (int first = 0; first < count; first += kPanel) {
+        const int rows = std::min(kPanel, count - first);
+        rounded_.multiply(kernels_, matrix, tile, first, rows, sums);
         for (int row = 0; row < rows; ++row) {
             float* own = sums + row * kTile;
             add_adapters(layer, projection, tile, first + row, own);
@@ -353,7 +346,7 @@ void Decoder::write_logits(float* logits) {
         const std::size_t from = static_cast<std::size_t>(wanted_[index].token) * shape_.hidden;
         const std::size_t to = static_cast<std::size_t>(index) * shape_.hidden;
         kernels_.normalize(&hidden_[from], final_norm_.data(), shape_.epsilon, shape_.hidden, &normed_[to]);
-        kernels_.quantize(&normed_[to], shape_.hidden, rows_[index]);
+        rounded_.round(kernels_, head_, index, &normed_[to]);
     });
     const int tiles = head_.tiles();
     const int together = std::max(1, tiles / (kTasksPerThread * kTasksPerThread * pool_.threads()));
@@ -363,35 +356,32 @@ void Decoder::write_logits(float* logits) {
     });
 }
 
+std::uint32_t Decoder::allowed_columns(int row, int tile) const {
+    const std::uint32_t* allowed = wanted_[row].allowed;
+    return allowed ? allowed[tile / 2] >> (tile % 2 * kTile) & 0xffff : 0xffff;
+}
+
+// Neighbours of a panel that may have a token of the tile share the reading of its weights.
 void Decoder::write_logit_tile(int tile, float* logits) {
-    constexpr float forbidden = -std::numeric_limits<float>::infinity();
-    const int columns = std::min(kTile, shape_.vocab - tile * kTile);
-    QuantRow rows[kRowsAtOnce] = {};
-    float* places[kRowsAtOnce];
-    std::uint32_t masks[kRowsAtOnce];
-    alignas(64) float sums[kRowsAtOnce * kTile];
-    int count = 0;
-    const auto flush = [&] {
-        kernels_.multiply(head_.tile(tile), head_.bits, head_.blocks(), rows, count, sums);
-        for (int row = 0; row < count; ++row) {
-            for (int i = 0; i < columns; ++i) {
-                places[row][i] = masks[row] >> i & 1 ? sums[row * kTile + i] : forbidden;
-            }
-        }
-        count = 0;
-    };
-    for (std::size_t index = 0; index < wanted_.size(); ++index) {
-        const std::uint32_t* allowed = wanted_[index].allowed;
-        const std::uint32_t mask = allowed ? allowed[tile / 2] >> (tile % 2 * kTile) & 0xffff : 0xffff;
-        float* place = logits + index * shape_.vocab + tile * kTile;
-        if (!mask) {
-            std::fill_n(place, columns, forbidden);
-            continue;
-        }
-        rows[count] = rows_[index], places[count] = place, masks[count] = mask;
-        if (++count == kRowsAtOnce) flush();
+    const int count = static_cast<int>(wanted_.size());
+    alignas(64) float sums[kPanel * kTile];
+    for (int first = 0; first < count;) {
+        const int panel_end = std::min(count, (first / kPanel + 1) * kPanel);
+        int end = first;
+        while (end < panel_end && allowed_columns(end, tile)) ++end;
+        if (end > first) rounded_.multiply(kernels_, head_, tile, first, end - first, sums);
+        for (int row = first; row < end; ++row) write_logits(row, tile, sums + (row - first) * kTile, logits);
+        if (end < panel_end) write_logits(end++, tile, nullptr, logits);
+        first = end;
     }
-    flush();
+}
+
+void Decoder::write_logits(int row, int tile, const float* sums, float* logits) const {
+    constexpr float forbidden = -std::numeric_limits<float>::infinity();
+    const std::uint32_t allowed = allowed_columns(row, tile);
+    float* place = logits + static_cast<std::size_t>(row) * shape_.vocab + tile * kTile;
+    const int columns = std::min(kTile, shape_.vocab - tile * kTile);
+    for (int i = 0; i < columns; ++i) place[i] = allowed >> i & 1 ? sums[i] : forbidden;
 }
 
 }  // namespace townsfolk

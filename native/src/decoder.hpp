@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "activations.hpp"
 #include "kernels.hpp"
 #include "kv_store.hpp"
 #include "thread_pool.hpp"
@@ -93,7 +94,7 @@ class Decoder {
     void cut_into_pieces(int first, int tokens);
     void reserve_room();
 
-    // Phases. A projection's input is prepared (made 16 bits, seen through the adapters), then multiplied.
+    // Phases. A projection's input is prepared (rounded, seen through the adapters), then multiplied.
     void normalize_and_prepare(int layer, Projection projection);
     void turn_and_cache(int layer);
     void finish_queries_keys(const Layer& layer, float* qkv) const;
@@ -111,6 +112,8 @@ class Decoder {
     void multiply_tile(int layer, Projection projection, int tile, float* out, bool add);
     void add_adapters(int layer, Projection projection, int tile, int token, float* sums) const;
     void write_logit_tile(int tile, float* logits);
+    void write_logits(int row, int tile, const float* sums, float* logits) const;
+    std::uint32_t allowed_columns(int row, int tile) const;
     void share_out_attention();
     void attend_piece(int layer, int kv_head, const Piece& piece, int share);
     void settle(int token);
@@ -140,9 +143,7 @@ class Decoder {
     std::vector<float> gated_;    // [tokens, ffn]
     std::vector<float> lanes_;    // [tokens, kMaxTargets, most_rank_]
     std::size_t most_rank_ = 0;
-    std::vector<std::int16_t> quants_;
-    std::vector<float> sums_, scales_;
-    std::vector<QuantRow> rows_;  // [tokens], into the three above
+    Activations rounded_;  // [tokens]: the input of the next projection
 
     ThreadPool pool_;  // last: its threads end before what they use
 };

@@ -2,6 +2,11 @@
 #include <cstring>
 #include <initializer_list>
 
+#if defined(TOWNSFOLK_ARM64) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 #include "kernels.hpp"
 
 namespace townsfolk {
@@ -26,6 +31,15 @@ const Kernels* usable_avx2() {
     return nullptr;
 }
 
+const Kernels* usable_dotprod() {
+#if defined(TOWNSFOLK_ARM64) && defined(__linux__)
+    if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) return dotprod_kernels();
+#elif defined(TOWNSFOLK_ARM64) && defined(__APPLE__)
+    return dotprod_kernels();  // every processor of theirs since 2018
+#endif
+    return nullptr;
+}
+
 const Kernels* usable_neon() {
 #if defined(TOWNSFOLK_ARM64)
     return neon_kernels();
@@ -37,7 +51,8 @@ const Kernels* usable_neon() {
 }  // namespace
 
 const Kernels* find_kernels(const char* name) {
-    for (const Kernels* kernels : {usable_avx512(), usable_avx2(), usable_neon(), portable_kernels()}) {
+    for (const Kernels* kernels :
+         {usable_avx512(), usable_avx2(), usable_dotprod(), usable_neon(), portable_kernels()}) {
         if (kernels && (!name || std::strcmp(name, kernels->name) == 0)) return kernels;
     }
     return nullptr;

@@ -19,19 +19,36 @@ constexpr int kStretch = 128;     // positions that attention takes at once
 
 using Half = std::uint16_t;  // the bits of an IEEE 16-bit float
 
-// A tile is 16 output columns of a weight matrix; its blocks, 32 inputs each, lie one after the other:
-//   16 scales d (Half), 16 minima m (Half), then the integers q; the weight is d * q + m.
-//   4 bits: 8 groups of 4 inputs, 16 words of 16 bits each. Word 2c+p holds, from its low bits up,
-//           (column c, input p), (c+8, p), (c, p+2), (c+8, p+2), with c < 8 and p < 2; 0 <= q < 16.
-//   8 bits: 16 pairs of inputs, 32 bytes each: byte 2c+p is column c, input p; -127 <= q <= 127.
+// A tile is 16 output columns of a weight matrix; its blocks, 32 inputs each, lie one after the other.
+//   4 bits: 16 scales d (Half), 16 minima m (Half), then 8 groups of 4 inputs, 32 bytes each. Byte 4c+i holds
+//           (column c, input i) in its low half and (c+8, i) in its high half, with c < 8 and i < 4. The
+//           weight is d * q + m, 0 <= q < 16.
+//   8 bits: 16 scales d, then 16 pairs of inputs, 32 bytes each: byte 2c+i is (column c, input i). The
+//           weight is d * q, -127 <= q <= 127.
 enum class Bits : int { kFour = 4, kEight = 8 };
 
-constexpr int block_bytes(Bits bits) { return 2 * kTile * 2 + kTile * kBlock * static_cast<int>(bits) / 8; }
+constexpr int header_bytes(Bits bits) { return (bits == Bits::kFour ? 2 : 1) * kTile * 2; }
+constexpr int block_bytes(Bits bits) {
+    return header_bytes(bits) + kTile * kBlock * static_cast<int>(bits) / 8;
+}
 
-// A row of activations in 16 bits: x = scale * quants.
-struct QuantRow {
+constexpr int kGroup = 4;  // activations that one instruction multiplies into a lane
+constexpr int kWide = 4;
+
+// 32 activations of a row as 4-bit weights take them: x = scale * (quants + 128 * wide). The `kWide` groups
+// with the largest magnitudes alone have a wide part; the scale is that of the others, which outliers would
+// else leave without precision. 16-bit sums of their products with weights below 16 can't overflow.
+struct alignas(64) InputBlock {
+    std::int8_t quants[kBlock];
+    std::int8_t wide[kWide][kGroup];
+    std::uint8_t groups[kWide];  // where the wide parts belong
+    float scale;
+    float sum;  // of x
+};
+
+// A row of activations as 8-bit weights take them: x = scale * quants.
+struct InputRow {
     std::int16_t* quants;  // [width]
-    float* sums;           // [width / kBlock]: of each block's quants
     float* scale;          // [1]
 };
 
@@ -70,7 +87,9 @@ struct Kernels {
     const char* name;
     // out = x / rms(x) * weight; `out` may be `x`.
     void (*normalize)(const float* x, const float* weight, float epsilon, int width, float* out);
-    void (*quantize)(const float* x, int width, QuantRow out);
+    // Block b of the row goes to out[b * stride].
+    void (*round_blocks)(const float* x, int width, InputBlock* out, int stride);
+    void (*round_row)(const float* x, int width, InputRow out);
     // out = silu(gate) * up; `out` may be `gate`.
     void (*gate)(const float* gate, const float* up, int width, float* out);
     // Turns the pairs (i, i + half) of a head by the angles whose cosines and sines are given [half].
@@ -78,9 +97,10 @@ struct Kernels {
     void (*to_half)(const float* x, int width, Half* out);
     // x = scale * out, as nearly as can be.
     void (*to_bytes)(const float* x, int width, std::int8_t* out, Half* scale);
-    // out [count, kTile] = rows * tile
-    void (*multiply)(const std::uint8_t* tile, Bits bits, int blocks, const QuantRow* rows, int count,
-                     float* out);
+    // out [count, kTile] = rows * tile. Block b of row r is x[b * stride + r].
+    void (*multiply4)(const std::uint8_t* tile, int blocks, const InputBlock* x, int stride, int count,
+                      float* out);
+    void (*multiply8)(const std::uint8_t* tile, int blocks, const InputRow* rows, int count, float* out);
     // lanes[row][0 .. rank) = scaling * down * x[row], down [rank, width]
     void (*project_down)(const Half* down, int rank, int width, float scaling, const float* const* x,
                          int count, float* const* lanes);
@@ -104,5 +124,6 @@ const Kernels* portable_kernels();
 const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
 const Kernels* neon_kernels();
+const Kernels* dotprod_kernels();
 
 }  // namespace townsfolk

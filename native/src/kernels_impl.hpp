@@ -1,5 +1,5 @@
 // The kernels, written once over `Simd`; each kernels_*.cpp compiles them for one instruction set.
-// Attention is in a file of its own.
+// Attention and linear layers are in files of their own.
 //
 // All of it lies in an unnamed namespace and uses no inline function of the standard library: the linker
 // might else keep the copy of a stronger instruction set for everyone.
@@ -8,6 +8,7 @@
 #include "attention_impl.hpp"
 #include "exponential.hpp"
 #include "kernels.hpp"
+#include "linear_impl.hpp"
 
 namespace townsfolk {
 namespace {
@@ -23,29 +24,6 @@ void normalize(const float* x, const float* weight, float epsilon, int width, fl
     for (int i = 0; i < width; i += kTile) {
         const Floats scaled = Simd::multiply(Simd::load(x + i), scale);
         Simd::store(out + i, Simd::multiply(scaled, Simd::load(weight + i)));
-    }
-}
-
-float largest_magnitude(const float* x, int width) {
-    Floats most = Simd::fill(0);
-    for (int i = 0; i < width; i += kTile) {
-        const Floats value = Simd::load(x + i);
-        most = Simd::larger(most, Simd::larger(value, Simd::subtract(Simd::fill(0), value)));
-    }
-    return Simd::largest(most);
-}
-
-void quantize(const float* x, int width, QuantRow out) {
-    constexpr float limit = 32767.0f;
-    const float most = largest_magnitude(x, width);
-    const Floats inverse = Simd::fill(most > 0 ? limit / most : 0.0f);
-    *out.scale = most / limit;
-    for (int at = 0; at < width; at += kBlock) {
-        const Simd::Ints low = Simd::round(Simd::multiply(Simd::load(x + at), inverse));
-        const Simd::Ints high = Simd::round(Simd::multiply(Simd::load(x + at + kTile), inverse));
-        Simd::store(out.quants + at, low);
-        Simd::store(out.quants + at + kTile, high);
-        out.sums[at / kBlock] = Simd::sum(Simd::to_floats(Simd::add(low, high)));
     }
 }
 
@@ -88,49 +66,6 @@ void to_bytes(const float* x, int width, std::int8_t* out, Half* scale) {
     }
 }
 
-// One tile by R rows. Integers within a block, floats from block to block.
-template <int R>
-void multiply_rows(const std::uint8_t* tile, Bits bits, int blocks, const QuantRow* rows, float* out) {
-    Floats totals[R];
-    const std::int16_t* x[R];
-    for (int r = 0; r < R; ++r) {
-        totals[r] = Simd::fill(0);
-        x[r] = rows[r].quants;
-    }
-    for (int block = 0; block < blocks; ++block, tile += block_bytes(bits)) {
-        const Half* header = reinterpret_cast<const Half*>(tile);
-        Simd::Ints dots[R];
-        if (bits == Bits::kFour) {
-            Simd::template dot4<R>(tile + 4 * kTile, x, dots);
-        } else {
-            Simd::template dot8<R>(tile + 4 * kTile, x, dots);
-        }
-        const Floats scales = Simd::load(header), minima = Simd::load(header + kTile);
-        for (int r = 0; r < R; ++r) {
-            totals[r] = Simd::fused(scales, Simd::to_floats(dots[r]), totals[r]);
-            totals[r] = Simd::fused(minima, Simd::fill(rows[r].sums[block]), totals[r]);
-            x[r] += kBlock;
-        }
-    }
-    for (int r = 0; r < R; ++r) {
-        Simd::store(out + r * kTile, Simd::multiply(totals[r], Simd::fill(*rows[r].scale)));
-    }
-}
-
-// In groups of R rows, what is left in groups of half as many.
-template <int R>
-void multiply_groups(const std::uint8_t* tile, Bits bits, int blocks, const QuantRow* rows, int count,
-                     float* out) {
-    for (; count >= R; count -= R, rows += R, out += R * kTile) {
-        multiply_rows<R>(tile, bits, blocks, rows, out);
-    }
-    if constexpr (R > 1) multiply_groups<R / 2>(tile, bits, blocks, rows, count, out);
-}
-
-void multiply(const std::uint8_t* tile, Bits bits, int blocks, const QuantRow* rows, int count, float* out) {
-    multiply_groups<Simd::kRows>(tile, bits, blocks, rows, count, out);
-}
-
 template <int R>
 void project_rows(const Half* down, int rank, int width, float scaling, const float* const* x,
                   float* const* lanes) {
@@ -159,8 +94,9 @@ void project_up(const Half* up, int rank, const float* lanes, float* out) {
     Simd::store(out, total);
 }
 
-constexpr Kernels kTable = {Simd::kName, normalize,    quantize,   gate,   rotate, to_half, to_bytes,
-                            multiply,    project_down, project_up, attend, merge,  settle};
+constexpr Kernels kTable = {Simd::kName,  normalize,  round_blocks, round_row, gate,
+                            rotate,       to_half,    to_bytes,     multiply4, multiply8,
+                            project_down, project_up, attend,       merge,     settle};
 
 }  // namespace
 }  // namespace townsfolk

@@ -47,6 +47,14 @@ struct Simd {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(mixed, 0xd8));
     }
 
+    // Lanes beyond 8 bits become the nearest that fits.
+    static void store(std::int8_t* p, Ints a, Ints b) {
+        const __m256i mixed =
+            _mm256_packs_epi16(_mm256_packs_epi32(a.low, a.high), _mm256_packs_epi32(b.low, b.high));
+        const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permutevar8x32_epi32(mixed, order));
+    }
+
     static Floats add(Floats a, Floats b) {
         return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)};
     }
@@ -93,26 +101,69 @@ struct Simd {
     // Lane i of the result is sum(rows[i]).
     static Floats sums(const Floats* rows) { return {eight_sums(rows), eight_sums(rows + 8)}; }
 
-    // out[r] = the sum over a block of weight * x[r], in integers.
-    template <int R>
-    static void dot4(const std::uint8_t* packed, const std::int16_t* const* x, Ints* out) {
-        const __m256i nibble = _mm256_set1_epi16(15);
-        clear<R>(out);
-        for (int group = 0; group < kBlock / 4; ++group) {
-            const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(packed) + group);
-            accumulate<R>(_mm256_and_si256(words, nibble),
-                          _mm256_and_si256(_mm256_srli_epi16(words, 4), nibble), x, 4 * group, out);
-            accumulate<R>(_mm256_and_si256(_mm256_srli_epi16(words, 8), nibble), _mm256_srli_epi16(words, 12),
-                          x, 4 * group + 2, out);
+    // Magnitudes of 32 activations: the largest of each group.
+    static void group_peaks(const float* x, float* out) {
+        const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
+        for (int i = 0; i < kBlock; i += 8) {
+            __m256 most = _mm256_and_ps(_mm256_loadu_ps(x + i), magnitude);
+            most = _mm256_max_ps(most, _mm256_permute_ps(most, 0xb1));
+            most = _mm256_max_ps(most, _mm256_permute_ps(most, 0x4e));
+            out[i / 4] = _mm256_cvtss_f32(most);
+            out[i / 4 + 1] = _mm_cvtss_f32(_mm256_extractf128_ps(most, 1));
         }
     }
+
+    // 4 bits: the two registers of a group hold columns 0 to 7 and 8 to 15, 4 inputs each.
+    struct Weights4 {
+        __m256i groups[kBlock / 4][2];
+    };
+    static void unpack(const std::uint8_t* packed, Weights4& out) {
+        const __m256i nibble = _mm256_set1_epi8(15);
+        for (int group = 0; group < kBlock / 4; ++group) {
+            const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(packed) + group);
+            out.groups[group][0] = _mm256_and_si256(bytes, nibble);
+            out.groups[group][1] = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble);
+        }
+    }
+    // out[r] = the sum over the block of weight * x[r].
     template <int R>
-    static void dot8(const std::uint8_t* packed, const std::int16_t* const* x, Ints* out) {
+    static void dot(const Weights4& weights, const InputBlock* x, Ints* out) {
+        clear<R>(out);
+        for (int group = 0; group < kBlock / 4; ++group) {
+            const __m256i* own = weights.groups[group];
+            for (int r = 0; r < R; ++r) {
+                const __m256i inputs = four_bytes(x[r].quants + 4 * group);
+                multiply_add_bytes(own[0], inputs, out[r].low);
+                multiply_add_bytes(own[1], inputs, out[r].high);
+            }
+        }
+        const __m256i one = _mm256_set1_epi16(1), unit = _mm256_set1_epi16(128);
+        for (int r = 0; r < R; ++r) {
+            const Ints wide = wide_pairs(weights, x[r]);
+            out[r] = {_mm256_madd_epi16(out[r].low, one), _mm256_madd_epi16(out[r].high, one)};
+            out[r] = add(out[r], {_mm256_madd_epi16(wide.low, unit), _mm256_madd_epi16(wide.high, unit)});
+        }
+    }
+
+    // 8 bits: the two registers of a pair of inputs hold columns 0 to 7 and 8 to 15.
+    struct Weights8 {
+        __m256i pairs[kBlock / 2][2];
+    };
+    static void unpack(const std::uint8_t* packed, Weights8& out) {
+        const __m128i* bytes = reinterpret_cast<const __m128i*>(packed);
+        for (int i = 0; i < kBlock; ++i)
+            out.pairs[i / 2][i % 2] = _mm256_cvtepi8_epi16(_mm_loadu_si128(bytes + i));
+    }
+    template <int R>
+    static void dot(const Weights8& weights, const std::int16_t* const* x, Ints* out) {
         clear<R>(out);
         for (int pair = 0; pair < kBlock / 2; ++pair) {
-            const __m128i* bytes = reinterpret_cast<const __m128i*>(packed) + 2 * pair;
-            accumulate<R>(_mm256_cvtepi8_epi16(_mm_loadu_si128(bytes)),
-                          _mm256_cvtepi8_epi16(_mm_loadu_si128(bytes + 1)), x, 2 * pair, out);
+            const __m256i* both = weights.pairs[pair];
+            for (int r = 0; r < R; ++r) {
+                const __m256i inputs = four_bytes(x[r] + 2 * pair);
+                out[r] =
+                    add(out[r], {_mm256_madd_epi16(both[0], inputs), _mm256_madd_epi16(both[1], inputs)});
+            }
         }
     }
 
@@ -121,16 +172,35 @@ struct Simd {
     static void clear(Ints* out) {
         for (int r = 0; r < R; ++r) out[r] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
     }
-    // Adds the products with the inputs `at` and `at + 1`.
-    template <int R>
-    static void accumulate(__m256i low, __m256i high, const std::int16_t* const* x, int at, Ints* out) {
-        for (int r = 0; r < R; ++r) {
-            std::int32_t two;
-            std::memcpy(&two, x[r] + at, sizeof two);
-            const __m256i inputs = _mm256_set1_epi32(two);
-            out[r].low = _mm256_add_epi32(out[r].low, _mm256_madd_epi16(low, inputs));
-            out[r].high = _mm256_add_epi32(out[r].high, _mm256_madd_epi16(high, inputs));
+    static __m256i four_bytes(const void* p) {
+        std::int32_t bytes;
+        std::memcpy(&bytes, p, sizeof bytes);
+        return _mm256_set1_epi32(bytes);
+    }
+    // Two instructions that GCC would part: it takes all products first, for which it has not the registers.
+    // Products of bytes, added two by two, go to the 16-bit lanes of `sums`.
+    static void multiply_add_bytes(__m256i weights, __m256i inputs, __m256i& sums) {
+        __m256i products;
+        asm("vpmaddubsw %3, %2, %1\n\tvpaddw %1, %0, %0"
+            : "+x"(sums), "=&x"(products)
+            : "x"(weights), "x"(inputs));
+    }
+    // Products of 16 bits, added two by two, go to the 32-bit lanes of `sums`.
+    static void multiply_add_pairs(__m256i weights, __m256i inputs, __m256i& sums) {
+        __m256i products;
+        asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0"
+            : "+x"(sums), "=&x"(products)
+            : "x"(weights), "x"(inputs));
+    }
+    static Ints wide_pairs(const Weights4& weights, const InputBlock& x) {
+        Ints sums = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+        for (int i = 0; i < kWide; ++i) {
+            const __m256i* own = weights.groups[x.groups[i]];
+            const __m256i inputs = four_bytes(x.wide[i]);
+            sums.low = _mm256_add_epi16(sums.low, _mm256_maddubs_epi16(own[0], inputs));
+            sums.high = _mm256_add_epi16(sums.high, _mm256_maddubs_epi16(own[1], inputs));
         }
+        return sums;
     }
     static __m256 power_of_two(__m256i a) {
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(a, _mm256_set1_epi32(127)), 23));

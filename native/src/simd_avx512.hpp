@@ -35,6 +35,11 @@ struct Simd {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a));
     }
 
+    static void store(std::int8_t* p, Ints a, Ints b) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(a));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p + kTile), _mm512_cvtsepi32_epi8(b));
+    }
+
     static Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
     static Floats subtract(Floats a, Floats b) { return _mm512_sub_ps(a, b); }
     static Floats multiply(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
@@ -58,40 +63,68 @@ struct Simd {
         return _mm512_load_ps(lanes);
     }
 
-    template <int R>
-    static void dot4(const std::uint8_t* packed, const std::int16_t* const* x, Ints* out) {
-        const __m256i nibble = _mm256_set1_epi16(15);
-        for (int r = 0; r < R; ++r) out[r] = _mm512_setzero_si512();
+    static void group_peaks(const float* x, float* out) {
+        for (int half = 0; half < 2; ++half) {
+            __m512 most = _mm512_abs_ps(_mm512_loadu_ps(x + half * kTile));
+            most = _mm512_max_ps(most, _mm512_permute_ps(most, 0xb1));
+            most = _mm512_max_ps(most, _mm512_permute_ps(most, 0x4e));
+            _mm512_mask_compressstoreu_ps(out + 4 * half, 0x1111, most);
+        }
+    }
+
+    // 4 bits: a register holds 16 columns, 4 inputs each.
+    struct Weights4 {
+        __m512i groups[kBlock / 4];
+    };
+    static void unpack(const std::uint8_t* packed, Weights4& out) {
+        const __m256i nibble = _mm256_set1_epi8(15);
         for (int group = 0; group < kBlock / 4; ++group) {
-            const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(packed) + group);
-            accumulate<R>(
-                join(_mm256_and_si256(words, nibble), _mm256_and_si256(_mm256_srli_epi16(words, 4), nibble)),
-                x, 4 * group, out);
-            accumulate<R>(
-                join(_mm256_and_si256(_mm256_srli_epi16(words, 8), nibble), _mm256_srli_epi16(words, 12)), x,
-                4 * group + 2, out);
+            const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(packed) + group);
+            out.groups[group] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_and_si256(bytes, nibble)),
+                                                   _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble), 1);
         }
     }
     template <int R>
-    static void dot8(const std::uint8_t* packed, const std::int16_t* const* x, Ints* out) {
+    static void dot(const Weights4& weights, const InputBlock* x, Ints* out) {
+        for (int r = 0; r < R; ++r) {
+            Ints wide = _mm512_setzero_si512();
+            for (int i = 0; i < kWide; ++i) {
+                wide = _mm512_dpbusd_epi32(wide, weights.groups[x[r].groups[i]], four_bytes(x[r].wide[i]));
+            }
+            out[r] = _mm512_slli_epi32(wide, 7);
+        }
+        for (int group = 0; group < kBlock / 4; ++group) {
+            for (int r = 0; r < R; ++r) {
+                out[r] =
+                    _mm512_dpbusd_epi32(out[r], weights.groups[group], four_bytes(x[r].quants + 4 * group));
+            }
+        }
+    }
+
+    // 8 bits: a register holds 16 columns, 2 inputs each.
+    struct Weights8 {
+        __m512i pairs[kBlock / 2];
+    };
+    static void unpack(const std::uint8_t* packed, Weights8& out) {
+        const __m256i* bytes = reinterpret_cast<const __m256i*>(packed);
+        for (int i = 0; i < kBlock / 2; ++i)
+            out.pairs[i] = _mm512_cvtepi8_epi16(_mm256_loadu_si256(bytes + i));
+    }
+    template <int R>
+    static void dot(const Weights8& weights, const std::int16_t* const* x, Ints* out) {
         for (int r = 0; r < R; ++r) out[r] = _mm512_setzero_si512();
         for (int pair = 0; pair < kBlock / 2; ++pair) {
-            const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(packed) + pair);
-            accumulate<R>(_mm512_cvtepi8_epi16(bytes), x, 2 * pair, out);
+            for (int r = 0; r < R; ++r) {
+                out[r] = _mm512_dpwssd_epi32(out[r], weights.pairs[pair], four_bytes(x[r] + 2 * pair));
+            }
         }
     }
 
   private:
-    static __m512i join(__m256i low, __m256i high) {
-        return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
-    }
-    template <int R>
-    static void accumulate(__m512i weights, const std::int16_t* const* x, int at, Ints* out) {
-        for (int r = 0; r < R; ++r) {
-            std::int32_t two;
-            std::memcpy(&two, x[r] + at, sizeof two);
-            out[r] = _mm512_dpwssd_epi32(out[r], weights, _mm512_set1_epi32(two));
-        }
+    static __m512i four_bytes(const void* p) {
+        std::int32_t bytes;
+        std::memcpy(&bytes, p, sizeof bytes);
+        return _mm512_set1_epi32(bytes);
     }
 };
 

@@ -11,7 +11,11 @@ namespace townsfolk {
 namespace {
 
 struct Simd {
+#if defined(__ARM_FEATURE_DOTPROD)
+    static constexpr const char* kName = "neon_dotprod";
+#else
     static constexpr const char* kName = "neon";
+#endif
     static constexpr int kRows = 2;
 
     struct Floats {
@@ -51,6 +55,14 @@ struct Simd {
     }
     static void store(std::int16_t* p, const Ints& a) {
         for (int i = 0; i < 4; ++i) vst1_s16(p + 4 * i, vmovn_s32(a.part[i]));
+    }
+
+    static void store(std::int8_t* p, const Ints& a, const Ints& b) {
+        for (int i = 0; i < 4; i += 2) {
+            vst1_s8(p + 4 * i, vqmovn_s16(vcombine_s16(vqmovn_s32(a.part[i]), vqmovn_s32(a.part[i + 1]))));
+            vst1_s8(p + kTile + 4 * i,
+                    vqmovn_s16(vcombine_s16(vqmovn_s32(b.part[i]), vqmovn_s32(b.part[i + 1]))));
+        }
     }
 
     static Floats add(const Floats& a, const Floats& b) {
@@ -106,59 +118,82 @@ struct Simd {
         return load(lanes);
     }
 
+    static void group_peaks(const float* x, float* out) {
+        for (int i = 0; i < kBlock / 4; ++i) out[i] = vmaxvq_f32(vabsq_f32(vld1q_f32(x + 4 * i)));
+    }
+
+    // 4 bits: the four registers of a group hold 4 columns, 4 inputs each.
+    struct Weights4 {
+        int8x16_t groups[kBlock / 4][4];
+    };
+    static void unpack(const std::uint8_t* packed, Weights4& out) {
+        for (int i = 0; i < kBlock / 2; ++i) {
+            const uint8x16_t bytes = vld1q_u8(packed + 16 * i);
+            int8x16_t* group = out.groups[i / 2];
+            group[i % 2] = vreinterpretq_s8_u8(vandq_u8(bytes, vdupq_n_u8(15)));
+            group[i % 2 + 2] = vreinterpretq_s8_u8(vshrq_n_u8(bytes, 4));
+        }
+    }
     template <int R>
-    static void dot4(const std::uint8_t* packed, const std::int16_t* const* x, Ints* out) {
-        const uint16x8_t nibble = vdupq_n_u16(15);
-        Sums<R> sums;
+    static void dot(const Weights4& weights, const InputBlock* x, Ints* out) {
+        for (int r = 0; r < R; ++r) {
+            Ints wide = {};
+            for (int i = 0; i < kWide; ++i) add_products(weights.groups[x[r].groups[i]], x[r].wide[i], wide);
+            for (int i = 0; i < 4; ++i) out[r].part[i] = vshlq_n_s32(wide.part[i], 7);
+        }
         for (int group = 0; group < kBlock / 4; ++group) {
-            for (int half = 0; half < 2; ++half) {  // columns 0 to 3 and 8 to 11, then the others
-                const uint16x8_t words = vreinterpretq_u16_u8(vld1q_u8(packed + 32 * group + 16 * half));
-                const int at = 4 * group;
-                sums.accumulate(vandq_u16(words, nibble), x, at, half);
-                sums.accumulate(vandq_u16(vshrq_n_u16(words, 4), nibble), x, at, half + 2);
-                sums.accumulate(vandq_u16(vshrq_n_u16(words, 8), nibble), x, at + 2, half);
-                sums.accumulate(vshrq_n_u16(words, 12), x, at + 2, half + 2);
-            }
+            for (int r = 0; r < R; ++r) add_products(weights.groups[group], x[r].quants + 4 * group, out[r]);
         }
-        sums.finish(out);
+    }
+
+    // 8 bits: the four registers of a pair of inputs hold 4 columns each.
+    struct Weights8 {
+        int16x8_t pairs[kBlock / 2][4];
+    };
+    static void unpack(const std::uint8_t* packed, Weights8& out) {
+        for (int i = 0; i < kBlock * 2; ++i) {
+            out.pairs[i / 4][i % 4] = vmovl_s8(vreinterpret_s8_u8(vld1_u8(packed + 8 * i)));
+        }
     }
     template <int R>
-    static void dot8(const std::uint8_t* packed, const std::int16_t* const* x, Ints* out) {
-        Sums<R> sums;
+    static void dot(const Weights8& weights, const std::int16_t* const* x, Ints* out) {
+        int32x4x2_t sums[R][4] = {};  // over the even and over the odd inputs, apart
         for (int pair = 0; pair < kBlock / 2; ++pair) {
-            for (int part = 0; part < 4; ++part) {
-                const int8x8_t bytes = vreinterpret_s8_u8(vld1_u8(packed + 32 * pair + 8 * part));
-                sums.accumulate(vreinterpretq_u16_s16(vmovl_s8(bytes)), x, 2 * pair, part);
-            }
-        }
-        sums.finish(out);
-    }
-
-  private:
-    // Sums over the even and over the odd inputs, apart: 4 columns a part.
-    template <int R>
-    struct Sums {
-        int32x4x2_t part[R][4] = {};
-
-        void accumulate(uint16x8_t weights, const std::int16_t* const* x, int at, int index) {
-            const int16x8_t w = vreinterpretq_s16_u16(weights);
             for (int r = 0; r < R; ++r) {
                 std::int32_t two;
-                std::memcpy(&two, x[r] + at, sizeof two);
+                std::memcpy(&two, x[r] + 2 * pair, sizeof two);
                 const int16x8_t inputs = vreinterpretq_s16_s32(vdupq_n_s32(two));
-                int32x4x2_t& sum = part[r][index];
-                sum.val[0] = vmlal_s16(sum.val[0], vget_low_s16(w), vget_low_s16(inputs));
-                sum.val[1] = vmlal_high_s16(sum.val[1], w, inputs);
-            }
-        }
-        void finish(Ints* out) const {
-            for (int r = 0; r < R; ++r) {
                 for (int i = 0; i < 4; ++i) {
-                    out[r].part[i] = vpaddq_s32(part[r][i].val[0], part[r][i].val[1]);
+                    const int16x8_t own = weights.pairs[pair][i];
+                    int32x4x2_t& sum = sums[r][i];
+                    sum.val[0] = vmlal_s16(sum.val[0], vget_low_s16(own), vget_low_s16(inputs));
+                    sum.val[1] = vmlal_high_s16(sum.val[1], own, inputs);
                 }
             }
         }
-    };
+        for (int r = 0; r < R; ++r) {
+            for (int i = 0; i < 4; ++i) out[r].part[i] = vpaddq_s32(sums[r][i].val[0], sums[r][i].val[1]);
+        }
+    }
+
+  private:
+    // Adds the products with the 4 inputs `x`.
+    static void add_products(const int8x16_t* group, const std::int8_t* x, Ints& sums) {
+        std::int32_t four;
+        std::memcpy(&four, x, sizeof four);
+        const int8x16_t inputs = vreinterpretq_s8_s32(vdupq_n_s32(four));
+        for (int i = 0; i < 4; ++i) sums.part[i] = add_products(group[i], inputs, sums.part[i]);
+    }
+#if defined(__ARM_FEATURE_DOTPROD)
+    static int32x4_t add_products(int8x16_t weights, int8x16_t inputs, int32x4_t sums) {
+        return vdotq_s32(sums, weights, inputs);
+    }
+#else
+    static int32x4_t add_products(int8x16_t weights, int8x16_t inputs, int32x4_t sums) {
+        const int16x8_t first = vmull_s8(vget_low_s8(weights), vget_low_s8(inputs));
+        return vpadalq_s16(sums, vpaddq_s16(first, vmull_high_s8(weights, inputs)));
+    }
+#endif
 };
 
 }  // namespace

@@ -48,6 +48,10 @@ struct Simd {
         for (int i = 0; i < kTile; ++i) p[i] = static_cast<std::int16_t>(a.lane[i]);
     }
 
+    static void store(std::int8_t* p, const Ints& a, const Ints& b) {
+        for (int i = 0; i < kTile; ++i) p[i] = narrowed(a.lane[i]), p[kTile + i] = narrowed(b.lane[i]);
+    }
+
     static Floats add(const Floats& a, const Floats& b) {
         return each([&](int i) { return a.lane[i] + b.lane[i]; });
     }
@@ -105,36 +109,65 @@ struct Simd {
         return each([=](int i) { return sum(rows[i]); });
     }
 
-    template <int R>
-    static void dot4(const std::uint8_t* packed, const std::int16_t* const* x, Ints* out) {
-        for (int r = 0; r < R; ++r) out[r] = {};
-        for (int group = 0; group < kBlock / 4; ++group) {
-            std::uint16_t words[kTile];
-            std::memcpy(words, packed + 2 * kTile * group, sizeof words);
-            for (int r = 0; r < R; ++r) accumulate(words, x[r] + 4 * group, out[r]);
+    static void group_peaks(const float* x, float* out) {
+        for (int group = 0; group < kBlock / kGroup; ++group) {
+            out[group] = 0;
+            for (int i = 0; i < kGroup; ++i) {
+                const float value = x[group * kGroup + i], magnitude = value < 0 ? -value : value;
+                out[group] = magnitude > out[group] ? magnitude : out[group];
+            }
+        }
+    }
+
+    struct Weights4 {
+        std::uint8_t inputs[kBlock][kTile];
+    };
+    static void unpack(const std::uint8_t* packed, Weights4& out) {
+        for (int i = 0; i < kBlock; ++i) {
+            for (int c = 0; c < kTile / 2; ++c) {
+                const int byte = packed[i / kGroup * 2 * kTile + c * kGroup + i % kGroup];
+                out.inputs[i][c] = static_cast<std::uint8_t>(byte & 15);
+                out.inputs[i][c + kTile / 2] = static_cast<std::uint8_t>(byte >> 4);
+            }
         }
     }
     template <int R>
-    static void dot8(const std::uint8_t* packed, const std::int16_t* const* x, Ints* out) {
+    static void dot(const Weights4& weights, const InputBlock* x, Ints* out) {
+        for (int r = 0; r < R; ++r) {
+            std::int32_t inputs[kBlock];
+            for (int i = 0; i < kBlock; ++i) inputs[i] = x[r].quants[i];
+            for (int i = 0; i < kWide; ++i) {
+                for (int j = 0; j < kGroup; ++j) inputs[x[r].groups[i] * kGroup + j] += 128 * x[r].wide[i][j];
+            }
+            out[r] = {};
+            for (int i = 0; i < kBlock; ++i) {
+                for (int c = 0; c < kTile; ++c) out[r].lane[c] += weights.inputs[i][c] * inputs[i];
+            }
+        }
+    }
+
+    struct Weights8 {
+        std::int8_t inputs[kBlock][kTile];
+    };
+    static void unpack(const std::uint8_t* packed, Weights8& out) {
+        for (int i = 0; i < kBlock * kTile; ++i) {
+            const int pair = i / (2 * kTile), column = i / 2 % kTile;
+            out.inputs[2 * pair + i % 2][column] = static_cast<std::int8_t>(packed[i]);
+        }
+    }
+    template <int R>
+    static void dot(const Weights8& weights, const std::int16_t* const* x, Ints* out) {
         for (int r = 0; r < R; ++r) {
             out[r] = {};
-            for (int i = 0; i < kBlock * kTile; ++i) {
-                const int pair = i / (2 * kTile), column = i / 2 % kTile, parity = i % 2;
-                out[r].lane[column] += static_cast<std::int8_t>(packed[i]) * x[r][2 * pair + parity];
+            for (int i = 0; i < kBlock; ++i) {
+                for (int c = 0; c < kTile; ++c) out[r].lane[c] += weights.inputs[i][c] * x[r][i];
             }
         }
     }
 
   private:
-    // Adds the products of a group of 4 inputs.
-    static void accumulate(const std::uint16_t* words, const std::int16_t* x, Ints& out) {
-        for (int c = 0; c < kTile / 2; ++c) {
-            for (int p = 0; p < 2; ++p) {
-                const int word = words[2 * c + p];
-                out.lane[c] += (word & 15) * x[p] + (word >> 8 & 15) * x[p + 2];
-                out.lane[c + 8] += (word >> 4 & 15) * x[p] + (word >> 12) * x[p + 2];
-            }
-        }
+    static std::int8_t narrowed(std::int32_t lane) {
+        return static_cast<std::int8_t>(lane < -128 ? -128 : lane > 127 ? 127 : lane);
     }
 };
 

@@ -14,33 +14,32 @@ void require(bool holds, const char* rule) {
     if (!holds) throw std::invalid_argument(rule);
 }
 
-// Scales and minima of a block's 16 columns, in 16 bits.
-void write_scales(const QuantBlock* lanes, std::uint8_t* block) {
+// What the block of a tile begins with: 16 scales, and 16 minima where it has 4 bits.
+void write_header(const QuantBlock* lanes, Bits bits, std::uint8_t* block) {
     for (int lane = 0; lane < kTile; ++lane) {
         const Half values[] = {to_half(lanes[lane].scale), to_half(lanes[lane].minimum)};
         const bool finite = (values[0] & 0x7c00) != 0x7c00 && (values[1] & 0x7c00) != 0x7c00;
         require(finite, "a weight is no number, or over 65,504");
         std::memcpy(block + 2 * lane, &values[0], sizeof(Half));
-        std::memcpy(block + 2 * (kTile + lane), &values[1], sizeof(Half));
+        if (bits == Bits::kFour) std::memcpy(block + 2 * (kTile + lane), &values[1], sizeof(Half));
     }
 }
 
 void write_four_bits(const QuantBlock* lanes, std::uint8_t* block) {
     constexpr int kHalf = kTile / 2;
-    std::uint8_t* bytes = block + 4 * kTile;
-    for (int input = 0; input < kBlock; input += 4) {
+    std::uint8_t* bytes = block + header_bytes(Bits::kFour);
+    for (int first = 0; first < kBlock; first += kGroup) {
         for (int column = 0; column < kHalf; ++column) {
-            const std::int8_t *low = lanes[column].q + input, *high = lanes[column + kHalf].q + input;
-            for (int p = 0; p < 2; ++p) {
-                *bytes++ = static_cast<std::uint8_t>(low[p] | high[p] << 4);
-                *bytes++ = static_cast<std::uint8_t>(low[p + 2] | high[p + 2] << 4);
+            for (int input = first; input < first + kGroup; ++input) {
+                const int low = lanes[column].q[input], high = lanes[column + kHalf].q[input];
+                *bytes++ = static_cast<std::uint8_t>(low | high << 4);
             }
         }
     }
 }
 
 void write_eight_bits(const QuantBlock* lanes, std::uint8_t* block) {
-    std::uint8_t* bytes = block + 4 * kTile;
+    std::uint8_t* bytes = block + header_bytes(Bits::kEight);
     for (int input = 0; input < kBlock; input += 2) {
         for (int lane = 0; lane < kTile; ++lane) {
             *bytes++ = static_cast<std::uint8_t>(lanes[lane].q[input]);
@@ -109,7 +108,7 @@ PackedMatrix pack(const std::vector<RawRows>& parts, int width) {
                 const Column& column = columns[first + lane];
                 lanes[lane] = read_block(column.type, matrix.bits, column.row, block);
             }
-            write_scales(lanes, place);
+            write_header(lanes, matrix.bits, place);
             four ? write_four_bits(lanes, place) : write_eight_bits(lanes, place);
         }
     }

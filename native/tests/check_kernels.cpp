@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "activations.hpp"
 #include "decoder.hpp"
 #include "half.hpp"
 #include "kernels.hpp"
@@ -46,21 +47,6 @@ void expect_close(const std::string& what, const std::vector<float>& ours, const
     }
 }
 
-// Quantised rows [count, width], with their storage.
-struct Rows {
-    std::vector<std::int16_t> quants;
-    std::vector<float> sums, scales;
-    std::vector<QuantRow> views;
-
-    Rows(const Kernels& kernels, const std::vector<float>& x, int count, int width)
-        : quants(x.size()), sums(x.size() / kBlock), scales(count) {
-        for (int i = 0; i < count; ++i) {
-            views.push_back({&quants[i * width], &sums[i * width / kBlock], &scales[i]});
-            kernels.quantize(&x[i * width], width, views.back());
-        }
-    }
-};
-
 PackedMatrix random_matrix(Bits bits, int columns, int width) {
     const GgufType type = bits == Bits::kFour ? GgufType::kQ4_1 : GgufType::kF32;
     std::vector<std::uint8_t> bytes(columns * row_bytes(type, width));
@@ -78,18 +64,42 @@ PackedMatrix random_matrix(Bits bits, int columns, int width) {
     return pack({{type, bytes.data(), bytes.size(), columns, nullptr}}, width);
 }
 
+// Activations with outliers, rounded and multiplied with the first tile of a matrix.
+std::vector<float> product(const Kernels& kernels, const PackedMatrix& matrix, const std::vector<float>& x,
+                           int count) {
+    Activations rows;
+    rows.reserve(count, matrix.width);
+    for (int i = 0; i < count; ++i) rows.round(kernels, matrix, i, &x[i * matrix.width]);
+    std::vector<float> out(count * kTile);
+    for (int first = 0; first < count; first += kPanel) {
+        const int some = std::min(kPanel, count - first);
+        rows.multiply(kernels, matrix, 0, first, some, &out[first * kTile]);
+    }
+    return out;
+}
+
 void check_multiply(const Kernels& own, const Kernels& portable) {
     constexpr int width = 96;
     for (const Bits bits : {Bits::kFour, Bits::kEight}) {
         const PackedMatrix matrix = random_matrix(bits, kTile, width);
-        for (int count = 1; count <= 17; ++count) {
-            const auto x = randoms(count * width);
-            Rows ours(own, x, count, width), theirs(portable, x, count, width);
-            std::vector<float> a(count * kTile), b(count * kTile);
-            own.multiply(matrix.tile(0), bits, matrix.blocks(), ours.views.data(), count, a.data());
-            portable.multiply(matrix.tile(0), bits, matrix.blocks(), theirs.views.data(), count, b.data());
-            expect_close("multiply", a, b);
+        for (const int count : {1, 2, 3, 4, 5, 7, 8, 9, 15, 17, 64, 65, 130}) {
+            auto x = randoms(count * width);
+            for (std::size_t i = 0; i < x.size(); i += 37) x[i] *= 50;
+            expect_close("multiply", product(own, matrix, x, count), product(portable, matrix, x, count));
         }
+    }
+}
+
+// The largest sums that 16 bits must hold, and blocks of zeros.
+void check_extremes(const Kernels& own) {
+    constexpr int width = 64;
+    std::vector<std::uint8_t> bytes(kTile * row_bytes(GgufType::kQ4_0, width), 0xff);
+    const Half one = to_half(1);
+    for (std::size_t i = 0; i < bytes.size(); i += 18) std::memcpy(&bytes[i], &one, sizeof one);
+    const PackedMatrix matrix = pack({{GgufType::kQ4_0, bytes.data(), bytes.size(), kTile, nullptr}}, width);
+    for (const float value : {1.0f, -1.0f, 0.0f}) {
+        const std::vector<float> x(width, value), expected(kTile, 7 * width * value);
+        expect_close("extremes", product(own, matrix, x, 1), expected);
     }
 }
 
@@ -270,10 +280,11 @@ void check_pool() {
 
 int main() {
     const Kernels& portable = *find_kernels("portable");
-    for (const char* name : {"avx512vnni", "avx2", "neon", "portable"}) {
+    for (const char* name : {"avx512vnni", "avx2", "neon_dotprod", "neon", "portable"}) {
         const Kernels* own = find_kernels(name);
         if (!own) continue;
         check_multiply(*own, portable);
+        check_extremes(*own);
         check_rows(*own, portable);
         check_adapters(*own, portable);
         for (const int group : {1, 3, 4}) {
