@@ -62,9 +62,11 @@ def _elements(weight: Weight) -> int:
 
 
 def _stored_bytes(weight: Weight) -> int:
-    """As the native runner stores it: 4 or 8 bits, and a scale and a minimum a block."""
+    """As the native runner stores it: 4 bits with a scale and a minimum a block, or 8 with a scale."""
     elements = _elements(weight)
-    return elements // (2 if weight.four_bits else 1) + elements // BLOCK * 2 * SCALE_BYTES
+    if weight.four_bits:
+        return elements // 2 + elements // BLOCK * 2 * SCALE_BYTES
+    return elements + elements // BLOCK * SCALE_BYTES
 
 
 def _processor() -> str:

@@ -27,6 +27,8 @@ Logits = npt.NDArray[np.float32]
 KERNELS = usable_kernels()
 LENGTHS, ADAPTERS, ADAPTED_FROM = (20, 1, 37, 5, 64, 3), (BASE, 0, 1, 2, 0, BASE), (0, 0, 0, 0, 30, 0)
 SPACING = 100
+ROUNDING = 0.1
+"""Of logits that spread over about 3, by 8-bit activations in a model that is narrower than any real one."""
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -101,7 +103,7 @@ def test_agrees_with_onnx_runtime(tmp_path: Path, kernels: str, kind: Type) -> N
     reference = OnnxRunner(model, threads=1, kv_slots=1_024, max_positions=128)
     base = [replace(row, adapter=BASE) for row in rows()]
     for own, other in zip(run(runner(model, kernels=kernels), base), run(reference, base), strict=True):
-        np.testing.assert_allclose(own, other, atol=0.02)
+        np.testing.assert_allclose(own, other, atol=ROUNDING)
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
@@ -110,7 +112,7 @@ def test_adapters_agree_with_onnx_runtime(model: Model, adapters: list[Adapter],
     reference.set_adapters(adapters)
     ours = run(runner(model, adapters, kernels=kernels), rows())
     for own, other in zip(ours, run(reference, rows()), strict=True):
-        np.testing.assert_allclose(own, other, atol=0.02)
+        np.testing.assert_allclose(own, other, atol=ROUNDING)
 
 
 @pytest.mark.parametrize("kernels", KERNELS)
