@@ -115,4 +115,7 @@ def round_numbers(low: int, high: int) -> list[int]:
     Digits are tokens of their own: so a number is one choice, where all of them would be one for each digit.
     """
     some = [value for value in (low, 1, 2, 5, high) if low <= value <= high]
-    return list({str(value)[0]: value for value in reversed(some)}.values())[::-1]
+    by_first_digit: dict[str, int] = {}
+    for value in some:
+        by_first_digit.setdefault(str(value)[0], value)
+    return list(by_first_digit.values())
