@@ -36,11 +36,11 @@ inline int visible(const AttentionHead& head, int token, int first) {
     return seen < kStretch ? seen : kStretch;
 }
 
-// Keys or values of a stretch.
+// Keys or values of a stretch, widened as they are read.
 template <class Stored>
 struct Stretch {
     const Stored* vectors;       // [slots, size]
-    const Half* scales;          // [slots]; null where the vectors need none
+    const float* scales;         // [kStretch, size / kTile], for integers
     const std::int32_t* places;  // [kStretch] slots; those that fill up the last tile repeat the last one
     int count;
     int size;
@@ -48,29 +48,36 @@ struct Stretch {
     const Stored* at(int position) const {
         return vectors + static_cast<std::size_t>(places[position]) * size;
     }
+    // A tile of a vector, from element `i` on.
+    Floats load(int position, int i) const {
+        const Floats numbers = Simd::load(at(position) + i);
+        if constexpr (sizeof(Stored) > 1) return numbers;
+        return Simd::multiply(numbers, Simd::fill(scales[(position * size + i) / kTile]));
+    }
     // Asks for a vector that will be read soon.
     void prefetch(int position) const {
         constexpr int line = 64 / sizeof(Stored);
         for (int i = 0; i < size; i += line) __builtin_prefetch(at(position) + i);
     }
-    // Multiplies numbers, one for each position, by the scales of their vectors.
-    void scale(float* numbers) const {
-        if (!scales) return;
-        for (int first = 0; first < count; first += kTile) {
-            Half own[kTile];
-            for (int k = 0; k < kTile; ++k) own[k] = scales[places[first + k]];
-            Simd::store(numbers + first, Simd::multiply(Simd::load(numbers + first), Simd::load(own)));
-        }
-    }
 };
+
+// Scales of the vectors in all places of a stretch, from [slots, tiles].
+void widen_scales(const Half* scales, int tiles, const std::int32_t* places, float* out) {
+    alignas(64) Half own[kStretch * kMaxHeadDim / kTile];
+    for (int k = 0; k < kStretch; ++k) {
+        const Half* vector = scales + static_cast<std::size_t>(places[k]) * tiles;
+        for (int i = 0; i < tiles; ++i) own[k * tiles + i] = vector[i];
+    }
+    for (int i = 0; i < kStretch * tiles; i += kTile) Simd::store(out + i, Simd::load(own + i));
+}
 
 // Sums, lane by lane, of the products of each query with two keys.
 template <int Q, class Stored>
-void multiply_pair(const float* const* queries, const Stored* one, const Stored* other, int size,
+void multiply_pair(const float* const* queries, const Stretch<Stored>& keys, int position,
                    Floats (*sums)[2]) {
     for (int q = 0; q < Q; ++q) sums[q][0] = sums[q][1] = Simd::fill(0);
-    for (int i = 0; i < size; i += kTile) {
-        const Floats a = Simd::load(one + i), b = Simd::load(other + i);
+    for (int i = 0; i < keys.size; i += kTile) {
+        const Floats a = keys.load(position, i), b = keys.load(position + 1, i);
         for (int q = 0; q < Q; ++q) {
             const Floats query = Simd::load(queries[q] + i);
             sums[q][0] = Simd::fused(query, a, sums[q][0]);
@@ -90,13 +97,12 @@ void score(const float* const* queries, const Stretch<Stored>& keys, const Stret
             values.prefetch(first + k);
             values.prefetch(first + k + 1);
             Floats sums[Q][2];
-            multiply_pair<Q>(queries, keys.at(first + k), keys.at(first + k + 1), keys.size, sums);
+            multiply_pair<Q>(queries, keys, first + k, sums);
             for (int q = 0; q < Q; ++q) totals[q][k] = sums[q][0], totals[q][k + 1] = sums[q][1];
         }
         for (int q = 0; q < Q; ++q) Simd::store(scores[q] + first, Simd::sums(totals[q]));
     }
     for (int q = 0; q < Q; ++q) {
-        keys.scale(scores[q]);
         for (int k = keys.count; k % kTile != 0; ++k) scores[q][k] = kLowest;
     }
 }
@@ -123,7 +129,7 @@ void mix_tile(const float (*weights)[kStretch], const Stretch<Stored>& values, i
     for (int q = 0; q < Q; ++q) totals[0][q] = totals[1][q] = Simd::fill(0);
     for (int k = 0; k < values.count; k += 2) {
         for (int odd = 0; odd < 2; ++odd) {
-            const Floats value = Simd::load(values.at(k + odd) + at);
+            const Floats value = values.load(k + odd, at);
             for (int q = 0; q < Q; ++q) {
                 totals[odd][q] = Simd::fused(Simd::fill(weights[q][k + odd]), value, totals[odd][q]);
             }
@@ -156,10 +162,7 @@ void attend_together(const AttentionHead& head, int query, const Stretch<Stored>
     for (int q = 0; q < Q; ++q) queries[q] = query_at(head, query + q);
     score<Q>(queries, keys, values, scores);
     AttentionSum sums[Q];
-    for (int q = 0; q < Q; ++q) {
-        sums[q] = weigh(scores[q], keys.count);
-        values.scale(scores[q]);
-    }
+    for (int q = 0; q < Q; ++q) sums[q] = weigh(scores[q], keys.count);
     for (int at = 0; at < keys.size; at += kTile) mix_tile<Q>(scores, values, at, mixed);
     for (int q = 0; q < Q; ++q) {
         merge(sums[q], mixed[q], keys.size, sum_at(head, query + q), mixed_at(head, query + q));
@@ -172,9 +175,14 @@ void attend_stretch(const AttentionHead& head, int query, int queries, int first
     const KvHead& past = head.past;
     std::int32_t places[kStretch];
     for (int k = 0; k < kStretch; ++k) places[k] = head.slots[first + (k < count ? k : count - 1)];
-    const Stretch<Stored> keys{static_cast<const Stored*>(past.keys), past.key_scales, places, count,
+    alignas(64) float scales[2][kStretch * kMaxHeadDim / kTile];
+    if constexpr (sizeof(Stored) == 1) {
+        widen_scales(past.key_scales, head.head_dim / kTile, places, scales[0]);
+        widen_scales(past.value_scales, head.head_dim / kTile, places, scales[1]);
+    }
+    const Stretch<Stored> keys{static_cast<const Stored*>(past.keys), scales[0], places, count,
                                head.head_dim};
-    const Stretch<Stored> values{static_cast<const Stored*>(past.values), past.value_scales, places, count,
+    const Stretch<Stored> values{static_cast<const Stored*>(past.values), scales[1], places, count,
                                  head.head_dim};
     // Four are better taken two by two than as three and one.
     for (; queries >= kQueries && queries != 4; queries -= kQueries, query += kQueries) {

@@ -46,11 +46,12 @@ int Shape::width(int projection) const {
     }
 }
 
-Decoder::Decoder(const Shape& shape, RotaryTables rotary, const Kernels& kernels, int threads, int kv_slots)
+Decoder::Decoder(const Shape& shape, RotaryTables rotary, const Kernels& kernels, int threads, int kv_slots,
+                 int kv_bits)
     : shape_(shape),
       rotary_(std::move(rotary)),
       kernels_(kernels),
-      cache_(shape.layers, shape.kv_heads, shape.head_dim, kv_slots, 16),
+      cache_(shape.layers, shape.kv_heads, shape.head_dim, kv_slots, kv_bits),
       pool_(threads) {
     require(shape.head_dim % kTile == 0 && shape.head_dim <= kMaxHeadDim,
             "head size " + std::to_string(shape.head_dim) + " must be a multiple of 16, at most 256");
@@ -61,6 +62,8 @@ Decoder::Decoder(const Shape& shape, RotaryTables rotary, const Kernels& kernels
     for (const int width : {shape.hidden, shape.ffn, shape.heads * shape.head_dim}) {
         require(width % kBlock == 0, "width " + std::to_string(width) + " must be a multiple of 32");
     }
+    require(kv_bits == 16 || kv_bits == 8,
+            "a KV cache of " + std::to_string(kv_bits) + " bits is none of 16 and 8");
     layers_.resize(static_cast<std::size_t>(shape.layers));
 }
 
@@ -270,6 +273,11 @@ void Decoder::turn_and_cache(int layer) {
             }
             for (int h = 0; h < shape_.kv_heads; ++h) {
                 kernels_.rotate(keys + h * size, cosines, sines, half, 1.0f);
+            }
+            // Queries, keys and values alike; `settle` takes it back. In 8 bits, outliers would cost all
+            // others.
+            if (cache_.bits() == 8) spread(queries, shape_.heads + 2 * shape_.kv_heads);
+            for (int h = 0; h < shape_.kv_heads; ++h) {
                 cache_.write(kernels_, layer, h, sequence->slots[position], keys + h * size,
                              values + h * size);
             }
@@ -338,6 +346,12 @@ void Decoder::settle(int token) {
         }
         kernels_.settle(sum, size, mixed);
     }
+    if (cache_.bits() == 8)
+        spread(&mixed_[static_cast<std::size_t>(token) * shape_.heads * size], shape_.heads);
+}
+
+void Decoder::spread(float* heads, int count) const {
+    for (int h = 0; h < count; ++h) kernels_.spread(heads + h * shape_.head_dim, shape_.head_dim);
 }
 
 void Decoder::write_logits(float* logits) {

@@ -59,8 +59,10 @@ struct Sequence {
 
 class Decoder {
   public:
-    // Throws std::invalid_argument for sizes that the kernels cannot handle.
-    Decoder(const Shape& shape, RotaryTables rotary, const Kernels& kernels, int threads, int kv_slots);
+    // `kv_bits`, 16 or 8, of each number in the cache. Throws std::invalid_argument for sizes that the
+    // kernels cannot handle, and std::bad_alloc.
+    Decoder(const Shape& shape, RotaryTables rotary, const Kernels& kernels, int threads, int kv_slots,
+            int kv_bits = 16);
 
     Layer& layer(int index) { return layers_.at(static_cast<std::size_t>(index)); }
     std::vector<float>& final_norm() { return final_norm_; }
@@ -117,6 +119,7 @@ class Decoder {
     void share_out_attention();
     void attend_piece(int layer, int kv_head, const Piece& piece, int share);
     void settle(int token);
+    void spread(float* heads, int count) const;
     std::size_t lanes_at(int token, std::size_t target) const {
         return (static_cast<std::size_t>(token) * kMaxTargets + target) * most_rank_;
     }

@@ -53,7 +53,7 @@ struct InputRow {
 };
 
 // Keys and values of one key-value head, [slots, head_dim] each: 16-bit floats, or 8-bit integers that want
-// to be multiplied by a scale for each vector [slots].
+// to be multiplied by a scale for each tile of a vector [slots, head_dim / kTile].
 struct KvHead {
     const void* keys;
     const void* values;
@@ -95,8 +95,11 @@ struct Kernels {
     // Turns the pairs (i, i + half) of a head by the angles whose cosines and sines are given [half].
     void (*rotate)(float* head, const float* cosines, const float* sines, int half, float scale);
     void (*to_half)(const float* x, int width, Half* out);
-    // x = scale * out, as nearly as can be.
-    void (*to_bytes)(const float* x, int width, std::int8_t* out, Half* scale);
+    // x = scale * out, as nearly as can be, with a scale for each tile [width / kTile].
+    void (*to_bytes)(const float* x, int width, std::int8_t* out, Half* scales);
+    // Multiplies a head by a Hadamard matrix: what is large somewhere spreads over all elements, and products
+    // of two heads stay.
+    void (*spread)(float* head, int size);
     // out [count, kTile] = rows * tile. Block b of row r is x[b * stride + r].
     void (*multiply4)(const std::uint8_t* tile, int blocks, const InputBlock* x, int stride, int count,
                       float* out);

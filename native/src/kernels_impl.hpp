@@ -48,22 +48,37 @@ void to_half(const float* x, int width, Half* out) {
     for (int i = 0; i < width; i += kTile) Simd::store(out + i, Simd::load(x + i));
 }
 
-void to_bytes(const float* x, int width, std::int8_t* out, Half* scale) {
-    constexpr float limit = 127.0f;
-    // The scale as it will be read: rounded to 16 bits.
-    Half scales[kTile];
-    Simd::store(scales, Simd::fill(largest_magnitude(x, width) / limit));
-    float rounded[kTile];
-    Simd::store(rounded, Simd::load(scales));
-    *scale = scales[0];
-    const Floats inverse = Simd::fill(rounded[0] > 0 ? 1.0f / rounded[0] : 0.0f);
+void to_bytes(const float* x, int width, std::int8_t* out, Half* scales) {
+    const Floats limit = Simd::fill(127.0f), lowest = Simd::fill(-127.0f);
     for (int i = 0; i < width; i += kTile) {
+        // The scale as it will be read: rounded to 16 bits.
+        Half halves[kTile];
+        Simd::store(halves, Simd::divide(Simd::fill(largest_magnitude(x + i, kTile)), limit));
+        float rounded[kTile];
+        Simd::store(rounded, Simd::load(halves));
+        scales[i / kTile] = halves[0];
+        const Floats inverse = Simd::fill(rounded[0] > 0 ? 1.0f / rounded[0] : 0.0f);
         const Floats scaled = Simd::multiply(Simd::load(x + i), inverse);
         std::int16_t lanes[kTile];
-        Simd::store(lanes,
-                    Simd::round(Simd::larger(Simd::smaller(scaled, Simd::fill(limit)), Simd::fill(-limit))));
+        Simd::store(lanes, Simd::round(Simd::larger(Simd::smaller(scaled, limit), lowest)));
         for (int lane = 0; lane < kTile; ++lane) out[i + lane] = static_cast<std::int8_t>(lanes[lane]);
     }
+}
+
+// The fast Walsh-Hadamard transform, over stretches of the highest power of two that divides `size`.
+void spread(float* head, int size) {
+    const int stretch = size & -size;
+    for (int half = 1; half < stretch; half *= 2) {
+        for (int first = 0; first < size; first += 2 * half) {
+            for (int i = first; i < first + half; ++i) {
+                const float a = head[i], b = head[i + half];
+                head[i] = a + b;
+                head[i + half] = a - b;
+            }
+        }
+    }
+    const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(stretch));
+    for (int i = 0; i < size; ++i) head[i] *= scale;
 }
 
 template <int R>
@@ -94,9 +109,9 @@ void project_up(const Half* up, int rank, const float* lanes, float* out) {
     Simd::store(out, total);
 }
 
-constexpr Kernels kTable = {Simd::kName,  normalize,  round_blocks, round_row, gate,
-                            rotate,       to_half,    to_bytes,     multiply4, multiply8,
-                            project_down, project_up, attend,       merge,     settle};
+constexpr Kernels kTable = {Simd::kName, normalize, round_blocks, round_row, gate,      rotate,
+                            to_half,     to_bytes,  spread,       multiply4, multiply8, project_down,
+                            project_up,  attend,    merge,        settle};
 
 }  // namespace
 }  // namespace townsfolk

@@ -12,11 +12,12 @@ namespace townsfolk {
 
 class KvStore {
   public:
-    // `bits` of a number: 16, a float; or 8, an integer, with a 16-bit scale for each vector. Throws
+    // `bits` of a number: 16, a float; or 8, an integer, with a 16-bit scale for each tile. Throws
     // std::bad_alloc. What is never written costs no memory.
     KvStore(int layers, int kv_heads, int head_dim, int slots, int bits);
 
     int slots() const { return slots_; }
+    int bits() const { return bits_; }
     KvHead head(int layer, int kv_head) const;
     // Rounds a token's key and value [head_dim] and keeps them.
     void write(const Kernels& kernels, int layer, int kv_head, std::int32_t slot, const float* key,
@@ -32,7 +33,7 @@ class KvStore {
 
     int kv_heads_, head_dim_, slots_, bits_;
     std::unique_ptr<std::uint8_t, Free> vectors_;  // [layers, kv_heads, key or value, slots, head_dim]
-    std::unique_ptr<Half, Free> scales_;  // [layers, kv_heads, key or value, slots]; null for 16 bits
+    std::unique_ptr<Half, Free> scales_;  // [layers, kv_heads, key or value, slots, tiles]; null for 16 bits
 };
 
 }  // namespace townsfolk

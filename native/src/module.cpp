@@ -84,10 +84,10 @@ class PythonDecoder {
   public:
     PythonDecoder(int vocab, int layers, int hidden, int ffn, int heads, int kv_heads, int head_dim,
                   float epsilon, const Floats2& cosines, const Floats2& sines, int threads, int kv_slots,
-                  const std::optional<std::string>& kernels)
+                  int kv_bits, const std::optional<std::string>& kernels)
         : shape_{vocab, layers, hidden, ffn, heads, kv_heads, head_dim, epsilon},
-          decoder_(shape_, rotary_tables(cosines, sines, head_dim), kernels_named(kernels), threads,
-                   kv_slots) {}
+          decoder_(shape_, rotary_tables(cosines, sines, head_dim), kernels_named(kernels), threads, kv_slots,
+                   kv_bits) {}
 
     std::string kernels() const { return decoder_.kernels().name; }
 
@@ -186,12 +186,12 @@ NB_MODULE(_native, module) {
     module.def("pack", &packed, nb::arg("parts"), nb::arg("width"));
     module.def("kernels", &usable_kernels, "Names of the instruction sets that this processor can use.");
     nb::class_<PythonDecoder>(module, "Decoder", "See native/src/decoder.hpp.")
-        .def(nb::init<int, int, int, int, int, int, int, float, const Floats2&, const Floats2&, int, int,
+        .def(nb::init<int, int, int, int, int, int, int, float, const Floats2&, const Floats2&, int, int, int,
                       const std::optional<std::string>&>(),
              nb::kw_only(), nb::arg("vocab"), nb::arg("layers"), nb::arg("hidden"), nb::arg("ffn"),
              nb::arg("heads"), nb::arg("kv_heads"), nb::arg("head_dim"), nb::arg("epsilon"),
              nb::arg("cosines"), nb::arg("sines"), nb::arg("threads"), nb::arg("kv_slots"),
-             nb::arg("kernels").none())
+             nb::arg("kv_bits"), nb::arg("kernels").none())
         .def_prop_ro("kernels", &PythonDecoder::kernels)
         .def("set_layer", &PythonDecoder::set_layer, nb::arg("index"), nb::arg("attention_norm"),
              nb::arg("ffn_norm"), nb::arg("linear"), nb::arg("qkv_bias").none(), nb::arg("query_norm").none(),

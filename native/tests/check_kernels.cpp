@@ -106,10 +106,10 @@ void check_extremes(const Kernels& own) {
 // Rounded to the nearest multiple of a scale that 16 bits hold.
 void check_bytes(const Kernels& kernels, const std::vector<float>& x) {
     std::vector<std::int8_t> bytes(x.size());
-    Half scale;
-    kernels.to_bytes(x.data(), static_cast<int>(x.size()), bytes.data(), &scale);
-    const float step = from_half(scale), most = step * 127;
+    std::vector<Half> scales(x.size() / kTile);
+    kernels.to_bytes(x.data(), static_cast<int>(x.size()), bytes.data(), scales.data());
     for (std::size_t i = 0; i < x.size(); ++i) {
+        const float step = from_half(scales[i / kTile]), most = step * 127;
         const float kept = std::clamp(x[i], -most, most), error = std::fabs(kept - step * bytes[i]);
         if (!(error <= 0.501f * step) || bytes[i] == -128) {
             std::printf("to_bytes: %g became %d times %g\n", x[i], bytes[i], step);
@@ -117,6 +117,14 @@ void check_bytes(const Kernels& kernels, const std::vector<float>& x) {
             return;
         }
     }
+}
+
+void check_spread(const Kernels& kernels, int size) {
+    const auto x = randoms(size);
+    auto twice = x;
+    kernels.spread(twice.data(), size);
+    kernels.spread(twice.data(), size);
+    expect_close("spread", twice, x);
 }
 
 void check_rows(const Kernels& own, const Kernels& portable) {
@@ -133,6 +141,7 @@ void check_rows(const Kernels& own, const Kernels& portable) {
     own.to_half(x.data(), width, c.data());
     portable.to_half(x.data(), width, d.data());
     expect_close("to_half", {c.begin(), c.end()}, {d.begin(), d.end()});
+    for (const int size : {16, 64, 80}) check_spread(own, size);
     check_bytes(own, x);
     check_bytes(own, randoms(width, 1e-7f));
     check_bytes(own, std::vector<float>(width));

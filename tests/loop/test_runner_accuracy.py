@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.model, pytest.mark.reference, pytest.mark.timeout(900)
 ADAPTERS, LENGTH = 4, 500
 ACTIVATED_AT, INVOCATION_LENGTH = 300, 4
 SAME_BEST, MEAN_KL, PERPLEXITY = 0.99, 0.01, 0.01
+SAME_BEST_8_BITS = 0.98  # met and missed by near-ties at 0.99: see dev/LOG.md
 PAGES = ("README.md", "ARCHITECTURE.md", "docs/store.md")
 
 Logits = npt.NDArray[np.float32]
@@ -125,14 +126,23 @@ def test_an_activated_adapter_equals_peft(
     )  # or else this would prove nothing about the adapter
 
 
+def test_an_eight_bit_cache_changes_little(model: Model, folders: list[Path], texts: list[list[int]]) -> None:
+    adapters = [read(folder, model) for folder in folders]
+    eight, sixteen = (
+        np.concatenate([logits_after(runner, index, text) for index, text in enumerate(texts)])
+        for runner in (opened("native", model, adapters, kv_bits=bits) for bits in (8, 16))
+    )
+    check_bars("8-bit KV cache", eight, sixteen, SAME_BEST_8_BITS)
+
+
 def read(folder: Path, model: Model) -> Adapter:
     return read_adapter(folder, [folder.parent], model.params, model.base_hash)
 
 
-def opened(name: str, model: Model, adapters: list[Adapter]) -> Runner:
+def opened(name: str, model: Model, adapters: list[Adapter], **options: int) -> Runner:
     if name == "native" and UNAVAILABLE:
         pytest.skip(UNAVAILABLE)
-    runner = RUNNERS[name](model, threads=2, kv_slots=ADAPTERS * LENGTH, max_positions=LENGTH)
+    runner = RUNNERS[name](model, threads=2, kv_slots=ADAPTERS * LENGTH, max_positions=LENGTH, **options)
     runner.set_adapters([runner.lay_out(adapter) for adapter in adapters])
     return runner
 
@@ -143,12 +153,12 @@ def logits_after(runner: Runner, adapter: int, text: list[int]) -> Logits:
     return runner.forward(RaggedBatch([Row(np.array(text, np.int32), slots, adapter, wanted=LENGTH)]))
 
 
-def check_bars(name: str, ours: Logits, theirs: Logits) -> None:
+def check_bars(name: str, ours: Logits, theirs: Logits, least_same: float = SAME_BEST) -> None:
     same_best = float((ours.argmax(-1) == theirs.argmax(-1)).mean())
     p, q = log_softmax(theirs), log_softmax(ours)
     divergence = float((np.exp(p) * (p - q)).sum(-1).mean())
     print(f"{name}: same best token {same_best:.4f}, mean KL {divergence:.6f}")
-    assert same_best >= SAME_BEST
+    assert same_best >= least_same
     assert divergence < MEAN_KL
 
 

@@ -56,9 +56,15 @@ def adapters(model: Model, tmp_path_factory: pytest.TempPathFactory) -> list[Ada
 
 
 def runner(
-    model: Model, adapters: Sequence[Adapter] = (), threads: int = 2, kernels: str | None = None
+    model: Model,
+    adapters: Sequence[Adapter] = (),
+    threads: int = 2,
+    kernels: str | None = None,
+    kv_bits: int = 16,
 ) -> NativeRunner:
-    native = NativeRunner(model, threads=threads, kv_slots=1_024, max_positions=512, kernels=kernels)
+    native = NativeRunner(
+        model, threads=threads, kv_slots=1_024, max_positions=512, kernels=kernels, kv_bits=kv_bits
+    )
     native.set_adapters([native.lay_out(adapter) for adapter in adapters])
     return native
 
@@ -136,13 +142,28 @@ def test_a_row_is_the_same_after_any_chunking(model: Model, adapters: list[Adapt
         np.testing.assert_array_equal(whole, in_chunks(native, row, size))
 
 
+@pytest.mark.parametrize("kv_bits", [16, 8])
 @pytest.mark.parametrize("size", [1, 40, 300])
-def test_attention_over_several_stretches_is_the_same(model: Model, size: int) -> None:
+def test_attention_over_several_stretches_is_the_same(model: Model, size: int, kv_bits: int) -> None:
     """A few tokens have their stretches of 128 positions shared out among threads, many do not."""
     tokens = np.random.default_rng(2).integers(3, 260, 300).astype(np.int32)
     row = Row(tokens, np.arange(300, dtype=np.int32), wanted=300)
-    whole = runner(model, threads=1).forward(RaggedBatch([row]))
-    np.testing.assert_array_equal(whole, in_chunks(runner(model, threads=4), row, size))
+    whole = runner(model, threads=1, kv_bits=kv_bits).forward(RaggedBatch([row]))
+    chunked = in_chunks(runner(model, threads=4, kv_bits=kv_bits), row, size)
+    np.testing.assert_array_equal(whole, chunked)
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_eight_bit_keys_and_values_change_little(model: Model, adapters: list[Adapter], kernels: str) -> None:
+    eight = run(runner(model, adapters, kernels=kernels, kv_bits=8), rows())
+    for own, other in zip(eight, run(runner(model, adapters, kernels=kernels), rows()), strict=True):
+        np.testing.assert_allclose(own, other, atol=0.1)
+        assert not np.array_equal(own[1:], other[1:]) or len(own) == 1
+
+
+def test_only_sixteen_or_eight_bits(model: Model) -> None:
+    with pytest.raises(ModelError, match="4 bits is none of 16 and 8"):
+        runner(model, kv_bits=4)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 5])
@@ -250,6 +271,16 @@ def test_auto_says_why_it_takes_onnx_runtime(
     monkeypatch.setattr(runners, "UNAVAILABLE", "not built")
     assert runners.open_runner(model, EngineSettings(kv_tokens=512)).name == "onnx"
     assert "runner: onnx (the native one is missing: not built)" in caplog.text
+
+
+def test_eight_bits_need_the_native_runner(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    eight = EngineSettings(kv_tokens=512, kv_bits=8)
+    assert runners.open_runner(model, eight).name == "native"
+    with pytest.raises(ModelError, match=r"kv_bits to 16, or .* \(engine.runner says so\)"):
+        runners.open_runner(model, eight.model_copy(update={"runner": "onnx"}))
+    monkeypatch.setattr(runners, "UNAVAILABLE", "not built")
+    with pytest.raises(ModelError, match=r"kv_bits to 16, or .* missing: not built\)"):
+        runners.open_runner(model, eight)
 
 
 def test_sizes_that_the_kernels_cannot_handle_are_refused(model: Model) -> None:

@@ -31,6 +31,7 @@ class Decoder:
         sines: Floats,
         threads: int,
         kv_slots: int,
+        kv_bits: int,
         kernels: str | None,
     ) -> None: ...
     @property

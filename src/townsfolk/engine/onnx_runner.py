@@ -34,6 +34,7 @@ class OnnxRunner:
     """Implements `Runner`."""
 
     name = "onnx"
+    kv_bits = 16
 
     def __init__(self, model: Model, *, threads: int, kv_slots: int, max_positions: int) -> None:
         """Build the graph and the session.

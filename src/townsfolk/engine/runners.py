@@ -25,7 +25,7 @@ def open_runner(model: Model, settings: EngineSettings) -> Runner:
     if settings.runner == "auto" and UNAVAILABLE:
         return _open_onnx(model, settings, f"the native one is missing: {UNAVAILABLE}")
     try:
-        runner = NativeRunner(model, **_options(model, settings))
+        runner = NativeRunner(model, kv_bits=settings.kv_bits, **_options(model, settings))
     except ModelError as error:
         if settings.runner == "native":
             raise
@@ -42,6 +42,11 @@ def default_threads() -> int:
 
 
 def _open_onnx(model: Model, settings: EngineSettings, why: str) -> OnnxRunner:
+    if settings.kv_bits != OnnxRunner.kv_bits:
+        raise ModelError(
+            f"engine.kv_bits is {settings.kv_bits}, but the onnx runner's KV cache has {OnnxRunner.kv_bits}: "
+            f"set engine.kv_bits to {OnnxRunner.kv_bits}, or have the native runner used ({why})"
+        )
     log.info("runner: onnx (%s)", why)
     return OnnxRunner(model, **_options(model, settings))
 
