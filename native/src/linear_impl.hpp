@@ -138,9 +138,17 @@ void clear(float* sums, int count) {
     for (int r = 0; r < count; ++r) Simd::store(sums + r * kTile, Simd::fill(0));
 }
 
+// Asks for a block that comes soon: with few rows the arithmetic is over before the memory has answered.
+constexpr int kBlocksAhead = 8;
+void prefetch(const std::uint8_t* tile, Bits bits) {
+    const std::uint8_t* block = tile + kBlocksAhead * block_bytes(bits);
+    for (std::size_t at = 0; at < block_bytes(bits); at += 64) __builtin_prefetch(block + at);
+}
+
 void multiply4(const std::uint8_t* tile, int blocks, const InputBlock* x, int stride, int count, float* out) {
     clear(out, count);
     for (int b = 0; b < blocks; ++b, tile += block_bytes(Bits::kFour), x += stride) {
+        prefetch(tile, Bits::kFour);
         add_block<Simd::kRows>(Block4(tile), x, count, out);
     }
 }
@@ -148,6 +156,7 @@ void multiply4(const std::uint8_t* tile, int blocks, const InputBlock* x, int st
 void multiply8(const std::uint8_t* tile, int blocks, const InputRow* rows, int count, float* out) {
     clear(out, count);
     for (int b = 0; b < blocks; ++b, tile += block_bytes(Bits::kEight)) {
+        prefetch(tile, Bits::kEight);
         add_block<Simd::kRows>(Block8(tile), rows, b * kBlock, count, out);
     }
     for (int r = 0; r < count; ++r) {

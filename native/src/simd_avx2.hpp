@@ -151,8 +151,10 @@ struct Simd {
     };
     static void unpack(const std::uint8_t* packed, Weights8& out) {
         const __m128i* bytes = reinterpret_cast<const __m128i*>(packed);
-        for (int i = 0; i < kBlock; ++i)
-            out.pairs[i / 2][i % 2] = _mm256_cvtepi8_epi16(_mm_loadu_si128(bytes + i));
+        for (auto& [low, high] : out.pairs) {
+            low = _mm256_cvtepi8_epi16(_mm_loadu_si128(bytes++));
+            high = _mm256_cvtepi8_epi16(_mm_loadu_si128(bytes++));
+        }
     }
     template <int R>
     static void dot(const Weights8& weights, const std::int16_t* const* x, Ints* out) {
