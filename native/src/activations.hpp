@@ -9,7 +9,7 @@
 
 namespace townsfolk {
 
-constexpr int kPanel = 64;  // rows multiplied with a tile at once: their sums stay in the first-level cache
+constexpr int kPanel = 32;  // rows multiplied with a tile at once: their sums stay in the first-level cache
 
 class Activations {
   public:

@@ -142,7 +142,7 @@ void clear(float* sums, int count) {
 constexpr int kBlocksAhead = 8;
 void prefetch(const std::uint8_t* tile, Bits bits) {
     const std::uint8_t* block = tile + kBlocksAhead * block_bytes(bits);
-    for (std::size_t at = 0; at < block_bytes(bits); at += 64) __builtin_prefetch(block + at);
+    for (int at = 0; at < block_bytes(bits); at += 64) __builtin_prefetch(block + at);
 }
 
 void multiply4(const std::uint8_t* tile, int blocks, const InputBlock* x, int stride, int count, float* out) {
