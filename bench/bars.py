@@ -70,6 +70,7 @@ BARS = (
     _faster("prefill_128", "llamacpp", 2.5),
     Bar("decide_http_10_new24", "ours_ms", "", SERVER_STEP_MS),
     Bar("memory_32", "rss_mb", "", 600),
+    Bar("memory_32_kv_8_bits", "rss_mb", "", 600),
     Bar("swap", "failed", "", 0),
     Bar("swap", "ours_p99_ms", "calm_p99_ms", 1.5),
 )

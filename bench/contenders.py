@@ -59,6 +59,8 @@ class LlamaCpp:
 
         self._lib: Any = llama_cpp
         self._threads = threads
+        self._silence = llama_cpp.llama_log_callback(lambda level, text, data: None)  # kept: C calls it
+        llama_cpp.llama_log_set(self._silence, ctypes.c_void_p(0))
         converted = folder / "q4_0.gguf"
         options = self._lib.llama_model_quantize_default_params()
         options.ftype, options.allow_requantize = self._lib.LLAMA_FTYPE_MOSTLY_Q4_0, True

@@ -16,14 +16,13 @@ from rich.console import Console
 
 from bench.bars import Row, print_row, print_table
 from bench.machine import Machine, measure_machine
-from bench.memory import memory_row
+from bench.memory import MEMORY_ROWS, memory_row
 from bench.options import Options
 from bench.passes import CASES, measure_passes
 from bench.village import VILLAGE_ROWS, measure_village
 from townsfolk.config import EngineSettings
 
-MEMORY_ROW = "memory_32"
-NAMES = (*(case.name for case in CASES), *VILLAGE_ROWS, MEMORY_ROW)
+NAMES = (*(case.name for case in CASES), *VILLAGE_ROWS, *MEMORY_ROWS)
 WIDTH = 110
 PEERS = ("ort", "peft", "llamacpp")
 
@@ -43,7 +42,7 @@ def main(arguments: Sequence[str]) -> None:
         print_row(console, row, rows)
     print_table(console, rows)
     if file:
-        memory = rows.get(MEMORY_ROW, {}).get("rss_mb")
+        memory = rows.get("memory_32", {}).get("rss_mb")
         result = {"machine": asdict(machine), "rows": list(rows.values()), "rss_mb_32": memory}
         file.write_text(json.dumps(result, indent=1) + "\n")
 
@@ -56,8 +55,8 @@ def _measured(options: Options, machine: Machine) -> Iterator[Row]:
             yield from measure_passes(cases, options, machine, Path(folder) / "passes")
         if village:
             yield from measure_village(village, options, Path(folder) / "village")
-        if MEMORY_ROW in options.only:
-            yield memory_row(options, Path(folder) / "memory")
+        for name in (name for name in MEMORY_ROWS if name in options.only):
+            yield memory_row(name, options, Path(folder) / name)
 
 
 def _parse(arguments: Sequence[str]) -> tuple[Options, Path | None]:

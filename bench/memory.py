@@ -20,13 +20,15 @@ from bench.people import (
 from bench.service import GameClient, Service, serving
 from townsfolk.engine.model import open_model
 
+MEMORY_ROWS = {"memory_32": 16, "memory_32_kv_8_bits": 8}
+"""Name -> bits of the KV cache."""
 ADAPTERS, VILLAGERS, TOKENS = 16, 32, 512
 KV_TOKENS = 20_480
 TOLD_DIGITS = 436
 """With the persona before (68 tokens, the question's frame among them) and the answer after (8): 512."""
 
 
-def memory_row(options: Options, home: Path) -> Row:
+def memory_row(name: str, options: Options, home: Path) -> Row:
     """Resident memory as adapters come, then as villagers are told what fills their context.
 
     The personas show no examples, so that hardly a token of two villagers' contexts is shared.
@@ -38,6 +40,7 @@ def memory_row(options: Options, home: Path) -> Row:
     settings = service_settings(options, home) | {
         "ENGINE__ADAPTER_SLOTS": str(ADAPTERS),
         "ENGINE__KV_TOKENS": str(KV_TOKENS),
+        "ENGINE__KV_BITS": str(MEMORY_ROWS[name]),
         "AGENTS__MAX_REPLY_TOKENS": "8",
     }
     with serving(home, settings) as service, service.connect() as game:
@@ -50,7 +53,7 @@ def memory_row(options: Options, home: Path) -> Row:
         _fill(game, villagers)
         full, filled = service.rss_mb(), _kv_tokens(service)
     return row_of(
-        "memory_32",
+        name,
         rss_mb=full,
         kv_tokens=filled,
         mb_per_villager=(full - empty) / (filled - tokens) * TOKENS,

@@ -7,7 +7,6 @@ from typing import TypedDict
 from townsfolk.config import EngineSettings
 from townsfolk.engine.model import Model
 from townsfolk.engine.native_runner import UNAVAILABLE, NativeRunner
-from townsfolk.engine.onnx_runner import OnnxRunner
 from townsfolk.engine.runner import Runner
 from townsfolk.errors import ModelError
 
@@ -41,7 +40,10 @@ def default_threads() -> int:
     return max(1, usable - 1)
 
 
-def _open_onnx(model: Model, settings: EngineSettings, why: str) -> OnnxRunner:
+def _open_onnx(model: Model, settings: EngineSettings, why: str) -> Runner:
+    # Imported where it is used: onnx and ONNX Runtime take 30 MB.
+    from townsfolk.engine.onnx_runner import OnnxRunner
+
     if settings.kv_bits != OnnxRunner.kv_bits:
         raise ModelError(
             f"engine.kv_bits is {settings.kv_bits}, but the onnx runner's KV cache has {OnnxRunner.kv_bits}: "
