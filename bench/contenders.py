@@ -70,7 +70,9 @@ class LlamaCpp:
             str(converted), n_ctx=1_024, n_threads=threads, n_threads_batch=threads, verbose=False
         )
 
-    def run(self, case: Case) -> Pass:
+    def run(self, case: Case) -> Pass | None:
+        if case.rows > 1 and not case.adapted:
+            return None  # these it could batch: a pass for each would be unfair
         llama = self._llama
         tokens = case.tokens(llama.n_vocab())[0].tolist()
 

@@ -17,13 +17,15 @@ from bench.people import (
     write_adapters,
     write_personas,
 )
-from bench.service import GameClient, Service, serving
+from bench.service import CallFailed, GameClient, Service, serving
 from townsfolk.engine.model import open_model
 
 MEMORY_ROWS = {"memory_32": 16, "memory_32_kv_8_bits": 8}
 """Name -> bits of the KV cache."""
 ADAPTERS, VILLAGERS, TOKENS = 16, 32, 512
 KV_TOKENS = 20_480
+FULL = 0.9
+"""Of the tokens meant: some are shared after all."""
 TOLD_DIGITS = 436
 """With the persona before (68 tokens, the question's frame among them) and the answer after (8): 512."""
 
@@ -45,19 +47,24 @@ def memory_row(name: str, options: Options, home: Path) -> Row:
     }
     with serving(home, settings) as service, service.connect() as game:
         game.ask([meeting(villager) for villager in villagers])
-        without = service.rss_mb()
+        without, shared = service.rss_mb(), _kv_tokens(service)
         for persona, adapter in zip(personas, adapters, strict=True):
             service.load_adapter(persona, adapter)
         game.ask([tick(villager) for villager in villagers])
         empty, tokens = service.rss_mb(), _kv_tokens(service)
         _fill(game, villagers)
         full, filled = service.rss_mb(), _kv_tokens(service)
+    if filled < FULL * VILLAGERS * TOKENS:
+        raise CallFailed(
+            f"{filled:.0f} tokens in the KV cache, not {VILLAGERS} x {TOKENS}: not what is to be measured"
+        )
+    mb_per_token = (full - empty) / (filled - tokens)
     return row_of(
         name,
         rss_mb=full,
         kv_tokens=filled,
-        mb_per_villager=(full - empty) / (filled - tokens) * TOKENS,
-        mb_per_adapter=(empty - without) / ADAPTERS,
+        mb_per_villager=mb_per_token * TOKENS,
+        mb_per_adapter=(empty - without - (tokens - shared) * mb_per_token) / ADAPTERS,
     )
 
 
@@ -69,4 +76,6 @@ def _kv_tokens(service: Service) -> float:
 def _fill(game: GameClient, villagers: Sequence[Villager]) -> None:
     """One after the other: all at once would be late."""
     for villager in villagers:
-        game.ask([told(villager, digits(TOLD_DIGITS))])
+        answers = game.ask([told(villager, digits(TOLD_DIGITS))])
+        if answers.refused:
+            raise CallFailed(f"refused: {answers.refused}")

@@ -89,16 +89,9 @@ def tick(villager: Villager) -> Observation:
 
 
 def tick_with_news(villager: Villager) -> Observation:
-    """Another beast is near; it is to decide. To the model: one new sentence, then the question again."""
-    beast = Thing(
-        kind="mob",
-        name="mobs:beast",
-        title=random.choice(BEASTS),
-        distance=random.randint(10, 30),
-        direction=random.choice(("north", "east", "south", "west")),
-        hostile=True,
-    )
-    return _seen(villager, event(EventKind.TICK), me=None, around=Surroundings(things=(beast,)))
+    """Two other beasts are near; it is to decide: two new sentences, then the question again."""
+    around = Surroundings(things=(_beast("mobs:one"), _beast("mobs:two")))
+    return _seen(villager, event(EventKind.TICK), me=None, around=around)
 
 
 def talk(villager: Villager) -> Observation:
@@ -114,6 +107,17 @@ def told(villager: Villager, text: str) -> Observation:
 def digits(count: int) -> str:
     """Text of `count` tokens: the base model reads each digit apart."""
     return "".join(random.choices("0123456789", k=count))
+
+
+def _beast(name: str) -> Thing:
+    return Thing(
+        kind="mob",
+        name=name,
+        title=random.choice(BEASTS),
+        distance=random.randint(10, 30),
+        direction=random.choice(("north", "east", "south", "west")),
+        hostile=True,
+    )
 
 
 def _seen(villager: Villager, what: Event, **changes: Any) -> Observation:

@@ -169,7 +169,11 @@ def serving(home: Path, settings: Mapping[str, str]) -> Iterator[Service]:
         yield Service(ports["HTTP__PORT"], psutil.Process(child.pid))
     finally:
         child.terminate()
-        child.wait(STOP_S)
+        try:
+            child.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
 
 
 def _await_ready(child: "subprocess.Popen[bytes]", port: int, log: Path) -> None:

@@ -23,6 +23,10 @@ from townsfolk.engine.model import open_model
 from townsfolk.types import Observation
 
 CROWD = 10
+OTHERS = 32
+"""Adapters that are swapped in turn: more than have slots, so that each comes anew."""
+UNASKED = {"tick": ["wander", "wait", "goto", "follow", "look_at", "wave"], "punched": ["flee"]}
+"""What a tick chooses among, as far as somebody is there."""
 Make = Callable[[Villager], Observation]
 DECIDING: dict[str, tuple[int, Make]] = {
     "decide_http_1": (1, tick),
@@ -33,7 +37,7 @@ DECIDING: dict[str, tuple[int, Make]] = {
 SPEAKING = {"speech_1": 1, "speech_4": 4, "speech_10": 10}
 """Row -> how many talk at once."""
 VILLAGE_ROWS = (*DECIDING, *SPEAKING, "swap")
-DECISIONS_A_TALK = 10
+DECISIONS_A_TALK = 5
 """Speech takes that much longer, and of it there is a first sentence for each villager."""
 
 
@@ -41,15 +45,15 @@ def measure_village(names: Sequence[str], options: Options, home: Path) -> Itera
     """The rows in `names`, in the order given, by one service whose home is `home`."""
     personas = persona_names(CROWD)
     model = open_model(options.model)
-    own = write_adapters(write_personas(home / "personas", personas), personas, model)
-    (other,) = write_adapters(home / "adapters", personas[-1:], model, first_seed=CROWD)
+    write_adapters(write_personas(home / "personas", personas, unasked=UNASKED), personas, model)
+    others = write_adapters(home / "adapters", persona_names(OTHERS), model, first_seed=CROWD)
     villagers = villagers_of(personas)
     settings = service_settings(options, home) | {"ENGINE__ADAPTER_SLOTS": str(CROWD + 1)}
     with serving(home, settings) as service, service.connect() as game:
         game.ask([meeting(villager) for villager in villagers])
         for name in names:
             if name == "swap":
-                yield swap_row(service, villagers, (other, own[-1]), options.swap_seconds)
+                yield swap_row(service, villagers, others, options.swap_seconds)
             elif name in SPEAKING:
                 rounds = -(-options.decisions // DECISIONS_A_TALK)
                 yield _speech_row(name, service, game, villagers[: SPEAKING[name]], rounds)

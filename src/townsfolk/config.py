@@ -85,7 +85,7 @@ class EngineSettings(Section):
     kv_tokens: int = Field(default=8_192, ge=512, le=1_000_000)
     """Tokens that the KV cache holds for all villagers together."""
     kv_bits: int = Field(default=16, ge=8, le=16, multiple_of=8)
-    """Of each number in the KV cache; 8 takes 0.56 of the memory, and the native runner."""
+    """Bits of each number in the KV cache. 8 needs 0.56 of the memory; only the native runner has it."""
     max_context: int = Field(default=1_024, ge=128, le=8_192)
     """Tokens that one villager's prompt and reply may have."""
     max_queue: int = Field(default=64, ge=1, le=10_000)

@@ -44,7 +44,7 @@ def test_bars_name_rows_that_are_measured() -> None:
 def test_a_bar_is_judged_once_both_its_figures_are_there() -> None:
     bar = Bar("a", "peft_ms", "ours_ms", 25, at_least=True)
     rows = {"a": row_of("a", ours_ms=2.0)}
-    assert bar.verdict(rows) == ""
+    assert bar.verdict(rows) == "peft_ms / ours_ms: not measured"
     rows["a"]["peft_ms"] = 60.0
     assert bar.verdict(rows) == "peft_ms / ours_ms 30.00 (at least 25): holds"
     across = Bar("b", "ours_ms", "a.ours_ms", 1.25)

@@ -60,6 +60,34 @@ def test_no_group_is_on_both_sides(
     assert not any("{" in row.reply for row in (*train, *held_out))
 
 
+def test_what_is_remembered_stays_and_a_blow_is_answered_by_the_tag_alone(
+    tmp_path: Path, names: Names
+) -> None:
+    told = Exchange(said="remember me?", remembers="gave you bread", reply="I do.", topic="memory")
+    blow = Exchange(punched=True, act="flee", reply="Ouch!", topic="rude")
+    build_dataset({"explorer": [told, blow]}, names, Recipe(variants=1), tmp_path)
+    rows = [row for file in ("train.jsonl", "held_out.jsonl") for row in read_rows(tmp_path / file)]
+    assert {(row.remembers, row.reply) for row in rows} == {
+        ("gave you bread", "I do."),
+        ("", "[[ACTION:flee]]"),
+    }
+
+
+def test_who_speaks_is_nobody_else_in_the_scene(tmp_path: Path, names: Names) -> None:
+    meeting = Exchange(
+        said="where is tom?",
+        near={"player mia": "3 north", "villager Greta": "2 east"},
+        reply="Away.",
+        topic="odd",
+    )
+    build_dataset({"explorer": [meeting]}, names, Recipe(variants=64), tmp_path)
+    rows = [row for file in ("train.jsonl", "held_out.jsonl") for row in read_rows(tmp_path / file)]
+    speakers = {event.who for row in rows for event in row.observation.events}
+    assert speakers
+    assert not speakers & {"tom", "mia"}
+    assert "Greta" not in {row.observation.name for row in rows}
+
+
 def test_a_dataset_is_never_overwritten(tmp_path: Path, names: Names) -> None:
     (tmp_path / "kept").touch()
     with pytest.raises(ConfigError, match="give a new folder"):

@@ -17,7 +17,7 @@ from townsfolk.errors import ModelError
 try:
     import townsfolk.engine._native as _native
 except ImportError as error:
-    UNAVAILABLE = f"{error}: install again with a C++20 compiler, GCC 11 or Clang 14, at hand"
+    UNAVAILABLE = f"{error}: install again with GCC 11 or Clang 14 and Python's headers at hand"
 else:
     UNAVAILABLE = ""
 """Why this runner can't be used here; empty where it can."""

@@ -59,7 +59,7 @@ class AdapterShelf:
         self._library.get(name)
         with self._changing:
             version = self._swap_in(name, folder)
-        self._store.record_adapter(version)
+            self._store.record_adapter(version)  # here, so that rows come in the order of the swaps
         return version
 
     def _swap_in(self, name: str, folder: Path) -> AdapterVersion:

@@ -58,7 +58,7 @@ class _Figures(Collector):
             ("townsfolk_batch_rows", "Rows of the last pass", engine.last_batch_rows),
             ("townsfolk_kv_cache_usage_ratio", "Share of the KV cache in use", engine.kv_used),
             ("townsfolk_adapters_loaded", "Adapters that requests may name", engine.adapters_loaded),
-            ("townsfolk_adapters_resident", "Adapters in the runner's banks", engine.adapters_resident),
+            ("townsfolk_adapters_resident", "Adapters that have a slot", engine.adapters_resident),
             ("townsfolk_store_spooled_rows", "Rows that wait for the database", store.spooled),
         ):
             yield GaugeMetricFamily(name, text, value=value)

@@ -1,7 +1,7 @@
 """Authored exchanges -> a dataset: variants, groups, a split that no near-copy crosses, a content hash.
 
 group    near-copies find each other; so do the variants of one exchange
-split    by group: the same for the same seed, whatever else is added
+split    by the group's hash: exchanges added later move no others, unless they join two groups
 write    train.jsonl, held_out.jsonl, manifest.json
 """
 
@@ -106,17 +106,24 @@ def _row(exchange: Exchange, persona: str, group: str, names: Names, seed: int, 
     random = Random(f"{seed}/{own}/{variant}")  # noqa: S311 - data, no secret
     if variant:
         exchange = varied(exchange, names, random)
-    player = random.choice([name for name in PLAYERS if f"player {name}" not in exchange.near])
-    villager = random.choice(VILLAGERS)
+    player, villager = (_unheard_of(names, exchange, random) for names in (PLAYERS, VILLAGERS))
     act = f"[[ACTION:{exchange.act}]] " if exchange.act else ""
+    speech = "" if exchange.punched else exchange.reply  # a blow is answered by what one does
     return DataRow(
         id=f"{persona}/{own}#{variant}",
         persona=persona,
         source="authored",
         group=group,
         observation=exchange.observation(persona, names, name=villager, player=player),
-        reply=(act + exchange.reply).replace("{player}", player).replace("{name}", villager),
+        remembers=exchange.remembers,
+        reply=(act + speech).replace("{player}", player).replace("{name}", villager).rstrip(),
     )
+
+
+def _unheard_of(names: Sequence[str], exchange: Exchange, random: Random) -> str:
+    """One of `names` that nobody in the exchange bears or speaks of."""
+    heard = {*words(exchange.model_dump_json())}
+    return random.choice([name for name in names if not {*words(name)} & heard])
 
 
 def _without_copies(rows: Iterable[DataRow]) -> list[DataRow]:

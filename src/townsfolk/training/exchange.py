@@ -76,6 +76,8 @@ class Exchange(Message):
     def _one_occasion(self) -> "Exchange":
         if [bool(self.said), bool(self.gift), self.punched].count(True) != 1:
             raise ValueError("an exchange has exactly one of said, gift, punched")
+        if self.punched and not self.act:
+            raise ValueError("a blow is answered by an action: give its act")
         return self
 
     def observation(self, persona: str, names: Names, *, name: str, player: str) -> Observation:

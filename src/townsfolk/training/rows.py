@@ -29,6 +29,8 @@ class DataRow(Message):
     group: Text
     """Rows of one group (variants, near-copies, one player's turns) are never on both sides of a split."""
     observation: Observation
+    remembers: Text = ""
+    """What the villager has in mind of the player: observations do not tell it."""
     reply: Text
     """The tag first, where there is one, then the speech: just what is to be decoded."""
     weight: float = Field(default=1.0, gt=0, le=10)

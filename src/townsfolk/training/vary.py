@@ -27,6 +27,8 @@ NOTABLE = re.compile(
 )
 """Nodes that the mod tells of, as far as they stand about anywhere."""
 MOST_NEAR, MOST_ADDED = 8, 4
+_RELATIVE = frozenset(words("just past beside next by between near behind before after halfway beyond elbow"))
+"""Words that hang on how far one thing is from another."""
 _ASKS_FOR_ALL = frozenset(
     {"see", "around", "near", "nearby", "here", "there", "anything", "something", "what"}
 )
@@ -57,8 +59,8 @@ def turned(exchange: Exchange, random: Random) -> Exchange:
 def moved(exchange: Exchange, random: Random) -> Exchange:
     """Each distance that the reply tells drawn anew, so that the order by distance stays."""
     near, reply = dict(exchange.near), exchange.reply
-    if _numbers(reply) - {int(place.split(" ")[0]) for place in near.values()}:
-        return exchange  # it reckons: "nine steps, two before the lava"
+    if _numbers(reply) - {int(place.split(" ")[0]) for place in near.values()} or _RELATIVE & {*words(reply)}:
+        return exchange  # it reckons: "nine steps, two before the lava", "five north, just past the door"
     for what, place in exchange.near.items():
         steps, direction = place.split(" ", 1)
         told = _told(reply, int(steps))
