@@ -26,7 +26,7 @@ CASES = (
     Case("prefill_128", rows=1, new=128, past=0),
 )
 KV_SLOTS, POSITIONS, SETTLE_S = 16_384, 1_024, 0.02
-Contenders = Mapping[str, Callable[[Case], Pass]]
+Contenders = Mapping[str, Callable[[Case], Pass | None]]
 """Who -> what starts a case and returns its pass."""
 
 
@@ -40,7 +40,8 @@ def measure_passes(cases: Sequence[Case], options: Options, machine: Machine, fo
     adapters = [read_adapter(path, [folder], model.params, model.base_hash) for path in folders]
     contenders = _contenders(options, model, folders, adapters, folder)
     for case in cases:
-        times = _interleaved({who: start(case) for who, start in contenders.items()}, options.rounds)
+        passes = {who: run for who, start in contenders.items() if (run := start(case))}
+        times = _interleaved(passes, options.rounds)
         in_use = adapters[: case.rows] if case.adapted else []
         limit = limit_ms(machine, model, [case.new] * case.rows, case.past, case.rows, in_use)
         yield _row(case.name, times, limit)
@@ -49,7 +50,7 @@ def measure_passes(cases: Sequence[Case], options: Options, machine: Machine, fo
 def _contenders(
     options: Options, model: Model, folders: list[Path], adapters: list[Adapter], folder: Path
 ) -> Contenders:
-    found: dict[str, Callable[[Case], Pass]] = {
+    found: dict[str, Callable[[Case], Pass | None]] = {
         "ours": partial(our_pass, _runner(NativeRunner, options, model, adapters))
     }
     if "ort" in options.peers:
