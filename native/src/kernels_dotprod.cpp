@@ -1,3 +1,4 @@
+#define TOWNSFOLK_KERNELS_NAME "neon_dotprod"
 #include "simd_neon.hpp"
 // The implementation is written against the `Simd` above, here compiled for the dot products of ARMv8.2.
 #include "kernels_impl.hpp"

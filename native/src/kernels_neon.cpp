@@ -1,3 +1,4 @@
+#define TOWNSFOLK_KERNELS_NAME "neon"
 #include "simd_neon.hpp"
 // The implementation is written against the `Simd` above.
 #include "kernels_impl.hpp"

@@ -79,9 +79,6 @@ struct Simd {
     }
 
     static Ints round(Floats a) { return {_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high)}; }
-    static Ints add(Ints a, Ints b) {
-        return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};
-    }
     static Floats to_floats(Ints a) { return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)}; }
     // 2 to the power of `a`, which is from -127 (giving 0) to 127.
     static Floats power_of_two(Ints a) { return {power_of_two(a.low), power_of_two(a.high)}; }
@@ -170,6 +167,9 @@ struct Simd {
     }
 
   private:
+    static Ints add(Ints a, Ints b) {
+        return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};
+    }
     template <int R>
     static void clear(Ints* out) {
         for (int r = 0; r < R; ++r) out[r] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
@@ -184,13 +184,6 @@ struct Simd {
     static void multiply_add_bytes(__m256i weights, __m256i inputs, __m256i& sums) {
         __m256i products;
         asm("vpmaddubsw %3, %2, %1\n\tvpaddw %1, %0, %0"
-            : "+x"(sums), "=&x"(products)
-            : "x"(weights), "x"(inputs));
-    }
-    // Products of 16 bits, added two by two, go to the 32-bit lanes of `sums`.
-    static void multiply_add_pairs(__m256i weights, __m256i inputs, __m256i& sums) {
-        __m256i products;
-        asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0"
             : "+x"(sums), "=&x"(products)
             : "x"(weights), "x"(inputs));
     }

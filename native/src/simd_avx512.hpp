@@ -49,7 +49,6 @@ struct Simd {
     static Floats fused(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
 
     static Ints round(Floats a) { return _mm512_cvtps_epi32(a); }
-    static Ints add(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
     static Floats to_floats(Ints a) { return _mm512_cvtepi32_ps(a); }
     static Floats power_of_two(Ints a) {
         return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(a, _mm512_set1_epi32(127)), 23));
@@ -68,7 +67,8 @@ struct Simd {
             __m512 most = _mm512_abs_ps(_mm512_loadu_ps(x + half * kTile));
             most = _mm512_max_ps(most, _mm512_permute_ps(most, 0xb1));
             most = _mm512_max_ps(most, _mm512_permute_ps(most, 0x4e));
-            _mm512_mask_compressstoreu_ps(out + 4 * half, 0x1111, most);
+            // Stored from a register: a compressing store is microcode on Zen 4.
+            _mm_storeu_ps(out + 4 * half, _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, most)));
         }
     }
 

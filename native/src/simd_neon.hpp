@@ -1,4 +1,6 @@
-// Vectors of 16 lanes for NEON: four registers each.
+// Vectors of 16 lanes for NEON: four registers each. TOWNSFOLK_KERNELS_NAME is set by the file that includes
+// this: what the compiler takes for granted does not tell the tables apart, since it may be the same for
+// both.
 #pragma once
 
 #include <arm_neon.h>
@@ -11,11 +13,7 @@ namespace townsfolk {
 namespace {
 
 struct Simd {
-#if defined(__ARM_FEATURE_DOTPROD)
-    static constexpr const char* kName = "neon_dotprod";
-#else
-    static constexpr const char* kName = "neon";
-#endif
+    static constexpr const char* kName = TOWNSFOLK_KERNELS_NAME;
     static constexpr int kRows = 2;
 
     struct Floats {
@@ -90,11 +88,6 @@ struct Simd {
     static Ints round(const Floats& a) {
         Ints out;
         for (int i = 0; i < 4; ++i) out.part[i] = vcvtnq_s32_f32(a.part[i]);
-        return out;
-    }
-    static Ints add(const Ints& a, const Ints& b) {
-        Ints out;
-        for (int i = 0; i < 4; ++i) out.part[i] = vaddq_s32(a.part[i], b.part[i]);
         return out;
     }
     static Floats to_floats(const Ints& a) {

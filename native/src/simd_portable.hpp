@@ -82,11 +82,6 @@ struct Simd {
         }
         return out;
     }
-    static Ints add(const Ints& a, const Ints& b) {
-        Ints out;
-        for (int i = 0; i < kTile; ++i) out.lane[i] = a.lane[i] + b.lane[i];
-        return out;
-    }
     static Floats to_floats(const Ints& a) {
         return each([&](int i) { return static_cast<float>(a.lane[i]); });
     }
