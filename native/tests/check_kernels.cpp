@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <numeric>
 #include <random>
 #include <string>
 #include <vector>
@@ -90,7 +91,7 @@ void check_multiply(const Kernels& own, const Kernels& portable) {
     }
 }
 
-// The largest sums that 16 bits must hold, and blocks of zeros.
+// The largest sums that 16 bits must hold, and blocks of zeros. Weights are the largest of 4 bits, 15 less 8.
 void check_extremes(const Kernels& own) {
     constexpr int width = 64;
     std::vector<std::uint8_t> bytes(kTile * row_bytes(GgufType::kQ4_0, width), 0xff);
@@ -100,6 +101,18 @@ void check_extremes(const Kernels& own) {
     for (const float value : {1.0f, -1.0f, 0.0f}) {
         const std::vector<float> x(width, value), expected(kTile, 7 * width * value);
         expect_close("extremes", product(own, matrix, x, 1), expected);
+    }
+    // Half of the groups wide: with the largest wide part, 127 * 128, then with the largest low part, 64.
+    for (const float wide : {127.0f * 128, 126.0f * 128 + 64}) {
+        for (const float sign : {1.0f, -1.0f}) {
+            std::vector<float> x(width, sign * 127);
+            for (int i = 0; i < width; ++i) {
+                if (i / kGroup % 2) x[i] = sign * wide;
+            }
+            const double sum = std::accumulate(x.begin(), x.end(), 0.0);
+            expect_close("extremes of wide groups", product(own, matrix, x, 1),
+                         std::vector<float>(kTile, static_cast<float>(7 * sum)));
+        }
     }
 }
 
