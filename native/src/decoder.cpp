@@ -2,25 +2,40 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <cstring>
 #include <limits>
-#include <new>
 #include <stdexcept>
 #include <string>
+#include <utility>
+
+#include "require.hpp"
 
 namespace townsfolk {
 namespace {
 
-constexpr int kTokensTogether = 4;   // that share the reading of an adapter
-constexpr int kTokensAttending = 8;  // together: they read keys and values from the first-level cache
-constexpr int kTasksPerThread = 4;
+constexpr int kTokensTogether = 4;  // that share the reading of an adapter
 
-void require(bool holds, const std::string& rule) {
-    if (!holds) throw std::invalid_argument(rule);
+// The shape, which the kernels can handle.
+const Shape& checked(const Shape& shape) {
+    for (const int size :
+         {shape.vocab, shape.layers, shape.hidden, shape.ffn, shape.heads, shape.kv_heads, shape.head_dim}) {
+        require(size > 0, "a size of the model is " + std::to_string(size) + ", must be positive");
+    }
+    require(shape.head_dim % kTile == 0 && shape.head_dim <= kMaxHeadDim,
+            "head size " + std::to_string(shape.head_dim) + " must be a multiple of 16, at most 256");
+    require(shape.heads % shape.kv_heads == 0 && shape.heads / shape.kv_heads <= kMaxGroup,
+            std::to_string(shape.heads) + " heads must share " + std::to_string(shape.kv_heads) +
+                " key-value heads evenly, at most 64 each");
+    for (const int width : {shape.hidden, shape.ffn, shape.heads * shape.head_dim}) {
+        require(width % kBlock == 0, "width " + std::to_string(width) + " must be a multiple of 32");
+    }
+    return shape;
 }
 
-int rounded_up(int count, int step) { return (count + step - 1) / step; }
+int checked_bits(int kv_bits) {
+    require(kv_bits == 16 || kv_bits == 8,
+            "a KV cache of " + std::to_string(kv_bits) + " bits is none of 16 and 8");
+    return kv_bits;
+}
 
 }  // namespace
 
@@ -48,26 +63,16 @@ int Shape::width(int projection) const {
 
 Decoder::Decoder(const Shape& shape, RotaryTables rotary, const Kernels& kernels, int threads, int kv_slots,
                  int kv_bits)
-    : shape_(shape),
+    : shape_(checked(shape)),
       rotary_(std::move(rotary)),
       kernels_(kernels),
-      cache_(shape.layers, shape.kv_heads, shape.head_dim, kv_slots, kv_bits),
+      cache_(shape.layers, shape.kv_heads, shape.head_dim, kv_slots, checked_bits(kv_bits)),
       pool_(threads) {
-    require(shape.head_dim % kTile == 0 && shape.head_dim <= kMaxHeadDim,
-            "head size " + std::to_string(shape.head_dim) + " must be a multiple of 16, at most 256");
-    require(
-        shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0 && shape.heads / shape.kv_heads <= kMaxGroup,
-        std::to_string(shape.heads) + " heads must share " + std::to_string(shape.kv_heads) +
-            " key-value heads evenly, at most 64 each");
-    for (const int width : {shape.hidden, shape.ffn, shape.heads * shape.head_dim}) {
-        require(width % kBlock == 0, "width " + std::to_string(width) + " must be a multiple of 32");
-    }
-    require(kv_bits == 16 || kv_bits == 8,
-            "a KV cache of " + std::to_string(kv_bits) + " bits is none of 16 and 8");
     layers_.resize(static_cast<std::size_t>(shape.layers));
 }
 
 void Decoder::forward(const float* hidden, const std::vector<Sequence>& sequences, float* logits) {
+    require(complete(), "all layers and the head must be set before a pass");
     for (const Sequence& sequence : sequences) check(sequence);
     lay_out(hidden, sequences);
     for (int layer = 0; layer < shape_.layers; ++layer) {
@@ -85,6 +90,13 @@ void Decoder::forward(const float* hidden, const std::vector<Sequence>& sequence
     write_logits(logits);
 }
 
+bool Decoder::complete() const {
+    const auto filled = [](const PackedMatrix& matrix) { return !matrix.bytes.empty(); };
+    return filled(head_) && std::ranges::all_of(layers_, [&](const Layer& layer) {
+               return std::ranges::all_of(layer.linear, filled);
+           });
+}
+
 void Decoder::check(const Sequence& sequence) const {
     require(sequence.tokens > 0 && sequence.tokens <= sequence.length,
             "a row must have slots for its tokens");
@@ -94,9 +106,10 @@ void Decoder::check(const Sequence& sequence) const {
     require(sequence.wanted >= 0 && sequence.wanted <= sequence.tokens,
             "logits are wanted after more tokens than the row has");
     for (int i = 0; i < sequence.length; ++i) {
-        require(sequence.slots[i] >= 0 && sequence.slots[i] < cache_.slots(),
-                "KV slot " + std::to_string(sequence.slots[i]) + " is not below " +
-                    std::to_string(cache_.slots()));
+        const std::int32_t slot = sequence.slots[i];
+        if (slot >= 0 && slot < cache_.slots()) continue;
+        throw std::invalid_argument("KV slot " + std::to_string(slot) + " is not from 0 to " +
+                                    std::to_string(cache_.slots() - 1));
     }
 }
 
@@ -125,20 +138,6 @@ void Decoder::lay_out(const float* hidden, const std::vector<Sequence>& sequence
     share_out_attention();
     reserve_room();
     std::copy_n(hidden, tokens_.size() * shape_.hidden, hidden_.data());
-}
-
-void Decoder::cut_into_pieces(int first, int tokens) {
-    for (int i = 0; i < tokens; i += kTokensAttending) {
-        pieces_.push_back({first + i, std::min(kTokensAttending, tokens - i)});
-    }
-}
-
-// A task for each piece and key-value head; where those are few, for each of their stretches.
-void Decoder::share_out_attention() {
-    int longest = 0;
-    for (const Token& token : tokens_) longest = std::max(longest, token.position + 1);
-    const int tasks = static_cast<int>(pieces_.size()) * shape_.kv_heads;
-    shares_ = tasks < kTasksPerThread * pool_.threads() ? rounded_up(longest, kStretch) : 1;
 }
 
 void Decoder::reserve_room() {
@@ -296,62 +295,11 @@ void Decoder::finish_queries_keys(const Layer& layer, float* qkv) const {
     }
 }
 
-void Decoder::attend(int layer) {
-    const int heads = shape_.kv_heads;
-    pool_.run(static_cast<int>(pieces_.size()) * heads * shares_, [=, this](int index) {
-        attend_piece(layer, index % heads, pieces_[index / heads / shares_], index / heads % shares_);
-    });
-}
-
-void Decoder::attend_piece(int layer, int kv_head, const Piece& piece, int share) {
-    const int size = shape_.head_dim, group = shape_.heads / shape_.kv_heads;
-    const std::size_t columns = static_cast<std::size_t>(shape_.columns(kQkv));
-    const auto [position, sequence, adapter] = tokens_[piece.first];
-    const std::size_t result = (share * tokens_.size() + piece.first) * shape_.heads + kv_head * group;
-    const AttentionHead head{
-        .queries = &qkv_[piece.first * columns + static_cast<std::size_t>(kv_head) * group * size],
-        .query_stride = columns,
-        .tokens = piece.tokens,
-        .heads = shape_.heads,
-        .group = group,
-        .head_dim = size,
-        .past = cache_.head(layer, kv_head),
-        .slots = sequence->slots,
-        .length = position + 1,
-        .sums = &attention_sums_[result],
-        .mixed = &mixed_[result * size],
-    };
-    const int end = position + piece.tokens;
-    const int first = share * kStretch;
-    kernels_.attend(head, first, shares_ == 1 ? end : std::min(end, first + kStretch));
-}
-
 void Decoder::settle_and_prepare(int layer) {
     share_tokens([=, this](int first, int last) {
         for (int token = first; token < last; ++token) settle(token);
         prepare(layer, kOutput, mixed_.data(), first, last);
     });
-}
-
-void Decoder::settle(int token) {
-    const int size = shape_.head_dim;
-    const std::size_t further = tokens_.size() * shape_.heads;
-    for (int head = 0; head < shape_.heads; ++head) {
-        std::size_t at = static_cast<std::size_t>(token) * shape_.heads + head;
-        AttentionSum& sum = attention_sums_[at];
-        float* mixed = &mixed_[at * size];
-        for (int share = 1; share < shares_; ++share) {
-            at += further;
-            kernels_.merge(attention_sums_[at], &mixed_[at * size], size, sum, mixed);
-        }
-        kernels_.settle(sum, size, mixed);
-    }
-    if (cache_.bits() == 8)
-        spread(&mixed_[static_cast<std::size_t>(token) * shape_.heads * size], shape_.heads);
-}
-
-void Decoder::spread(float* heads, int count) const {
-    for (int h = 0; h < count; ++h) kernels_.spread(heads + h * shape_.head_dim, shape_.head_dim);
 }
 
 void Decoder::write_logits(float* logits) {
@@ -384,13 +332,14 @@ void Decoder::write_logit_tile(int tile, float* logits) {
         int end = first;
         while (end < panel_end && allowed_columns(end, tile)) ++end;
         if (end > first) rounded_.multiply(kernels_, head_, tile, first, end - first, sums);
-        for (int row = first; row < end; ++row) write_logits(row, tile, sums + (row - first) * kTile, logits);
-        if (end < panel_end) write_logits(end++, tile, nullptr, logits);
+        for (int row = first; row < end; ++row)
+            write_logit_row(row, tile, sums + (row - first) * kTile, logits);
+        if (end < panel_end) write_logit_row(end++, tile, nullptr, logits);
         first = end;
     }
 }
 
-void Decoder::write_logits(int row, int tile, const float* sums, float* logits) const {
+void Decoder::write_logit_row(int row, int tile, const float* sums, float* logits) const {
     constexpr float forbidden = -std::numeric_limits<float>::infinity();
     const std::uint32_t allowed = allowed_columns(row, tile);
     float* place = logits + static_cast<std::size_t>(row) * shape_.vocab + tile * kTile;

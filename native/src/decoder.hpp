@@ -1,13 +1,14 @@
-// A llama decoder over the packed weights: one pass takes a ragged batch of sequences.
+// A decoder of llama's kind over the packed weights (docs/engine.md lists the families): one pass takes a
+// ragged batch of sequences.
 //
-// A pass is a chain of phases, each shared out among the threads by token, by weight tile or by attention
-// head. What a thread computes depends on no other token of the phase, so neither the batch, nor the order,
-// nor the number of threads changes a single bit of a result. New keys and values go rounded to the cache
-// first and are read from there, so neither does the way in which a prompt is cut into passes.
+// A pass is a chain of phases, each shared out among the threads: by tokens, by weight tiles, or, in
+// attention, by pieces of sequences, key-value heads and stretches of the past. What a thread computes
+// depends on no other token of the phase, so neither the batch, nor the order, nor the number of threads
+// changes a single bit of a result. New keys and values go rounded to the cache first and are read from
+// there, so neither does the way in which a prompt is cut into passes.
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "activations.hpp"
@@ -70,12 +71,14 @@ class Decoder {
     const Shape& shape() const { return shape_; }
     const Kernels& kernels() const { return kernels_; }
 
-    // Runs one pass. `hidden` [tokens, hidden] is embedded tokens; `logits` [sum of wanted, vocab] is
-    // written, -inf where a token is not allowed. Throws std::invalid_argument for a batch that breaks a
-    // rule, and std::bad_alloc; the cache is then as before.
+    // Runs one pass, when all layers and the head are set. `hidden` [tokens, hidden] is embedded tokens;
+    // `logits` [sum of wanted, vocab] is written, -inf where a token is not allowed. Throws
+    // std::invalid_argument for a batch that breaks a rule, and std::bad_alloc; the cache is then as before.
     void forward(const float* hidden, const std::vector<Sequence>& sequences, float* logits);
 
   private:
+    static constexpr int kTasksPerThread = 4;
+
     struct Token {
         int position;
         const Sequence* sequence;
@@ -91,6 +94,7 @@ class Decoder {
         const std::uint32_t* allowed;
     };
 
+    bool complete() const;
     void check(const Sequence& sequence) const;
     void lay_out(const float* hidden, const std::vector<Sequence>& sequences);
     void cut_into_pieces(int first, int tokens);
@@ -106,6 +110,8 @@ class Decoder {
     void multiply(int layer, Projection projection, float* out, bool add);
     void write_logits(float* logits);
 
+    static int rounded_up(int count, int step) { return (count + step - 1) / step; }
+
     // Calls `task(first, last)` for stretches of tokens.
     template <class Task>
     void share_tokens(Task&& task);
@@ -114,7 +120,7 @@ class Decoder {
     void multiply_tile(int layer, Projection projection, int tile, float* out, bool add);
     void add_adapters(int layer, Projection projection, int tile, int token, float* sums) const;
     void write_logit_tile(int tile, float* logits);
-    void write_logits(int row, int tile, const float* sums, float* logits) const;
+    void write_logit_row(int row, int tile, const float* sums, float* logits) const;
     std::uint32_t allowed_columns(int row, int tile) const;
     void share_out_attention();
     void attend_piece(int layer, int kv_head, const Piece& piece, int share);

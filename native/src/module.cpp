@@ -7,13 +7,16 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <tuple>
+#include <utility>
 
 #include "decoder.hpp"
+#include "require.hpp"
 
 namespace nb = nanobind;
 using namespace townsfolk;
@@ -29,13 +32,13 @@ using Ints = Array<std::int32_t, 1>;
 using Halves = Array<std::uint16_t, 2>;
 using Logits = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
-void require(bool holds, const char* rule) {
-    if (!holds) throw std::invalid_argument(rule);
-}
-
 std::vector<float> copied(const Floats1& values, int size) {
     require(static_cast<int>(values.size()) == size, "a vector of weights has another size than the model");
     return {values.data(), values.data() + size};
+}
+
+std::vector<float> copied(const std::optional<Floats1>& values, int size) {
+    return values ? copied(*values, size) : std::vector<float>();
 }
 
 RotaryTables rotary_tables(const Floats2& cosines, const Floats2& sines, int head_dim) {
@@ -75,11 +78,14 @@ PackedMatrix packed(const std::vector<Part>& parts, int width) {
     return pack(raw, width);
 }
 
-void check_shape(const PackedMatrix& matrix, int columns, int width) {
-    require(matrix.columns == columns && matrix.width == width, "a weight has another shape than the model");
+// Leaves an empty matrix behind, which fits nowhere.
+PackedMatrix taken(PackedMatrix* matrix, int columns, int width) {
+    require(matrix && matrix->columns == columns && matrix->width == width,
+            "a weight is missing, already in use, or of another shape than the model");
+    return std::exchange(*matrix, PackedMatrix());
 }
 
-// A decoder and the adapters that are resident in it.
+// A decoder and the adapters that are resident in it. One thread alone uses it; others may lay out adapters.
 class PythonDecoder {
   public:
     PythonDecoder(int vocab, int layers, int hidden, int ffn, int heads, int kv_heads, int head_dim,
@@ -96,22 +102,24 @@ class PythonDecoder {
                    const std::optional<Floats1>& query_norm, const std::optional<Floats1>& key_norm) {
         require(index >= 0 && index < shape_.layers && linear.size() == kProjections,
                 "a layer has 4 linear layers and a place in the model");
-        Layer& layer = decoder_.layer(index);
+        require(query_norm.has_value() == key_norm.has_value(),
+                "queries and keys have a norm both or neither");
+        Layer layer;
         layer.attention_norm = copied(attention_norm, shape_.hidden);
         layer.ffn_norm = copied(ffn_norm, shape_.hidden);
-        if (qkv_bias) layer.qkv_bias = copied(*qkv_bias, shape_.columns(kQkv));
-        if (query_norm) layer.query_norm = copied(*query_norm, shape_.head_dim);
-        if (key_norm) layer.key_norm = copied(*key_norm, shape_.head_dim);
+        layer.qkv_bias = copied(qkv_bias, shape_.columns(kQkv));
+        layer.query_norm = copied(query_norm, shape_.head_dim);
+        layer.key_norm = copied(key_norm, shape_.head_dim);
         for (int i = 0; i < kProjections; ++i) {
-            check_shape(*linear[i], shape_.columns(i), shape_.width(i));
-            layer.linear[i] = std::move(*linear[i]);
+            layer.linear[i] = taken(linear[i], shape_.columns(i), shape_.width(i));
         }
+        decoder_.layer(index) = std::move(layer);
     }
 
     void set_head(const Floats1& norm, PackedMatrix& head) {
-        check_shape(head, shape_.vocab, shape_.hidden);
-        decoder_.final_norm() = copied(norm, shape_.hidden);
-        decoder_.head() = std::move(head);
+        std::vector<float> own_norm = copied(norm, shape_.hidden);
+        decoder_.head() = taken(&head, shape_.vocab, shape_.hidden);
+        decoder_.final_norm() = std::move(own_norm);
     }
 
     std::shared_ptr<Adapter> adapter() const { return std::make_shared<Adapter>(shape_.layers); }
@@ -121,19 +129,27 @@ class PythonDecoder {
         const int rank = static_cast<int>(a.shape(0)), rows = static_cast<int>(b.shape(0));
         require(layer >= 0 && layer < shape_.layers && projection >= 0 && projection < kProjections,
                 "no such layer");
+        require(fits(adapter), "an adapter belongs to a decoder of another shape");
         require(static_cast<int>(a.shape(1)) == shape_.width(projection) &&
                     static_cast<int>(b.shape(1)) == rank && rank > 0,
                 "A must be [rank, in] and B [out, rank]");
         require(first >= 0 && first % kTile == 0 && rows % kTile == 0 &&
-                    first + rows <= shape_.columns(projection),
+                    first <= shape_.columns(projection) - rows,
                 "a LoRA target must start and end at a multiple of 16 inside the projection");
         auto& targets = adapter.targets[static_cast<std::size_t>(layer) * kProjections + projection];
         require(targets.size() < kMaxTargets, "a projection has at most 3 LoRA targets");
-        targets.push_back(
-            pack_low_rank(a.data(), b.data(), shape_.width(projection), first, rows, rank, scaling));
+        targets.push_back([&] {
+            nb::gil_scoped_release unlocked;
+            return pack_low_rank(a.data(), b.data(), shape_.width(projection), first, rows, rank, scaling);
+        }());
     }
 
-    void set_adapters(std::vector<std::shared_ptr<Adapter>> adapters) { adapters_ = std::move(adapters); }
+    // Null where a slot is free.
+    void set_adapters(std::vector<std::shared_ptr<Adapter>> adapters) {
+        require(std::ranges::all_of(adapters, [this](const auto& each) { return !each || fits(*each); }),
+                "an adapter belongs to a decoder of another shape");
+        adapters_ = std::move(adapters);
+    }
 
     // Rows are (new tokens, slots, adapter slot or -1, position it applies from, wanted, allowed or None).
     using Row = std::tuple<int, Ints, int, int, int, std::optional<Ints>>;
@@ -152,12 +168,27 @@ class PythonDecoder {
     }
 
   private:
+    // Whether it was laid out for a model of this shape.
+    bool fits(const Adapter& adapter) const {
+        const auto& all = adapter.targets;
+        if (all.size() != static_cast<std::size_t>(shape_.layers) * kProjections) return false;
+        for (std::size_t i = 0; i < all.size(); ++i) {
+            const int projection = static_cast<int>(i % kProjections);
+            const std::size_t width = shape_.width(projection);
+            for (const LowRank& target : all[i]) {
+                if (target.down.size() != target.rank * width ||
+                    (target.first_tile + target.tiles) * kTile > shape_.columns(projection)) {
+                    return false;
+                }
+            }
+        }
+        return true;
+    }
+
+    // What only this module can see; the decoder checks the rest.
     Sequence sequence(const Row& row) const {
         const auto& [tokens, slots, adapter, adapter_from, wanted, allowed] = row;
-        require(tokens > 0 && tokens <= static_cast<int>(slots.size()),
-                "a row must have slots for its tokens");
         require(adapter >= -1 && adapter < static_cast<int>(adapters_.size()), "no such adapter slot");
-        require(wanted >= 0 && wanted <= tokens, "logits are wanted after more tokens than the row has");
         require(!allowed || static_cast<int>(allowed->size()) == (shape_.vocab + 31) / 32,
                 "a mask of allowed tokens must have a bit for each");
         return {tokens,
@@ -180,7 +211,7 @@ NB_MODULE(_native, module) {
     // An interpreter that ends while the engine is open keeps its objects: no news for whoever reads the
     // terminal.
     nb::set_leak_warnings(false);
-    module.doc() = "A llama decoder for ragged batches with a LoRA adapter for each row.";
+    module.doc() = "A decoder for ragged batches with a LoRA adapter for each row.";
     nb::class_<PackedMatrix>(module, "PackedMatrix", "A weight matrix, laid out for the kernels.");
     nb::class_<Adapter>(module, "Adapter", "A LoRA adapter, laid out for the kernels.");
     module.def("pack", &packed, nb::arg("parts"), nb::arg("width"));

@@ -3,16 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <stdexcept>
 
 #include "half.hpp"
+#include "require.hpp"
 
 namespace townsfolk {
 namespace {
-
-void require(bool holds, const char* rule) {
-    if (!holds) throw std::invalid_argument(rule);
-}
 
 // What the block of a tile begins with: 16 scales, and 16 minima where it has 4 bits.
 void write_header(const QuantBlock* lanes, Bits bits, std::uint8_t* block) {

@@ -15,8 +15,8 @@ from tiny_model import write_random_adapter, write_tiny_model
 from townsfolk.config import EngineSettings
 from townsfolk.engine import runners
 from townsfolk.engine.adapters import Adapter, read_adapter
-from townsfolk.engine.model import Model, open_model
-from townsfolk.engine.native_runner import UNAVAILABLE, NativeRunner, usable_kernels
+from townsfolk.engine.model import PROJECTIONS, Model, open_model
+from townsfolk.engine.native_runner import UNAVAILABLE, NativeRunner, _empty_decoder, _pack, usable_kernels
 from townsfolk.engine.onnx_runner import OnnxRunner, unpack_mask
 from townsfolk.engine.runner import BASE, RaggedBatch, Row
 from townsfolk.errors import ModelError
@@ -242,6 +242,51 @@ def test_a_batch_that_breaks_a_rule_is_refused(model: Model, change: dict[str, o
     with pytest.raises(ModelError, match=reason):
         native.forward(RaggedBatch([replace(rows()[0], **change)]))  # type: ignore[arg-type]
     assert np.isfinite(native.forward(RaggedBatch(rows()[5:]))).all()
+
+
+def test_a_pass_needs_all_layers_and_the_head(model: Model) -> None:
+    decoder = _empty_decoder(model, 64, threads=1, kv_slots=64, kv_bits=16, kernels=None)
+    params, own = model.params, model.layers[0]
+    hidden, logits = np.zeros((1, params.hidden), np.float32), np.zeros((1, params.vocab), np.float32)
+    row = (1, np.arange(1, dtype=np.int32), BASE, 0, 1, None)
+
+    def forward() -> None:
+        decoder.forward(hidden, [row], logits)
+
+    for index in range(params.layers):
+        linear = [_pack(own.linear[projection]) for projection in PROJECTIONS]
+        decoder.set_layer(index, own.attn_norm, own.ffn_norm, linear, None, None, None)
+        with pytest.raises(ValueError, match="all layers and the head must be set"):
+            forward()
+    decoder.set_head(model.final_norm, _pack(model.lm_head))
+    forward()
+
+
+def test_a_matrix_is_of_one_layer(model: Model) -> None:
+    decoder = _empty_decoder(model, 64, threads=1, kv_slots=64, kv_bits=16, kernels=None)
+    own = model.layers[0]
+    norms = own.attn_norm, own.ffn_norm
+    linear = [_pack(own.linear[projection]) for projection in PROJECTIONS]
+    decoder.set_layer(0, *norms, linear, None, None, None)
+    missing = [None, *linear[1:]]
+    for unusable in (linear, missing):
+        with pytest.raises(ValueError, match="missing, already in use"):
+            decoder.set_layer(1, *norms, unusable, None, None, None)  # type: ignore[arg-type]
+    head = _pack(model.lm_head)
+    decoder.set_head(model.final_norm, head)
+    with pytest.raises(ValueError, match="already in use"):
+        decoder.set_head(model.final_norm, head)
+
+
+def test_an_adapter_of_another_shape_is_refused(
+    model: Model, adapters: list[Adapter], tmp_path: Path
+) -> None:
+    native = runner(model)
+    deeper = runner(open_model(write_tiny_model(tmp_path / "deeper.gguf", layers=3)))
+    own, foreign = native.lay_out(adapters[0]), deeper.lay_out(adapters[0])
+    with pytest.raises(ValueError, match="of another shape"):
+        native.set_adapters([own, foreign])
+    native.set_adapters([own, None])
 
 
 def test_an_idle_runner_sleeps(model: Model) -> None:
