@@ -23,6 +23,8 @@ from townsfolk.errors import AdapterError
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 MAX_WEIGHTS_BYTES, MAX_CONFIG_BYTES, MAX_RANK, MAX_INVOCATION = 256_000_000, 100_000, 256, 64
+MAX_SCALING = 1_000
+"""Of B A: far above what training uses, and its product with any 16-bit number is finite in 32 bits."""
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 TENSOR_NAME = re.compile(
     r"base_model\.model\.model\.layers\.(\d+)\.(?:self_attn|mlp)\.(\w+)\.lora_([AB])\.weight"
@@ -149,9 +151,14 @@ def _rank_and_scaling(config: dict[str, Any]) -> tuple[int, float]:
     rank, alpha = config.get("r"), config.get("lora_alpha")
     if type(rank) is not int or not 1 <= rank <= MAX_RANK:
         raise AdapterError(f"{CONFIG_FILE}: r is {rank!r}, must be a whole number from 1 to {MAX_RANK}")
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not math.isfinite(alpha):
-        raise AdapterError(f"{CONFIG_FILE}: lora_alpha is {alpha!r}, must be a finite number")
-    return rank, alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    divisor = math.sqrt(rank) if config.get("use_rslora") else rank
+    most = MAX_SCALING * divisor  # compared before anything is computed: an int may be beyond all floats
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not -most <= alpha <= most:
+        raise AdapterError(
+            f"{CONFIG_FILE}: lora_alpha is {alpha!r:.60}, must be a finite number, at most {most:,.0f} "
+            f"with r {rank}; train with a smaller one"
+        )
+    return rank, alpha / divisor
 
 
 def _invocation(config: dict[str, Any], vocab: int) -> tuple[int, ...]:
