@@ -13,6 +13,7 @@ from tiny_model import write_random_adapter, write_tiny_model
 from townsfolk.config import EngineSettings
 from townsfolk.engine import Engine, GenerationRequest, PassReport, SamplingParams, TokenEvent
 from townsfolk.engine.native_runner import UNAVAILABLE
+from townsfolk.engine.onnx_runner import OnnxRunner
 from townsfolk.engine.runner import Mask
 from townsfolk.errors import AdapterError, Busy, InvalidRequest, ModelError
 
@@ -112,6 +113,14 @@ def test_a_sharp_constraint_takes_the_likeliest_however_hot_the_sampling(engine:
         assert (
             engine.generate(ask(3, sampling=sampling, constraint=Only(allowed, sharp=True))).tokens == greedy
         )
+
+
+def test_logits_that_are_no_numbers_are_not_blamed_on_the_grammar(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OnnxRunner, "forward", lambda own, _: np.full((1, own.vocab), np.nan, np.float32))
+    with open_engine(folder, runner="onnx") as engine:
+        assert "logits are NaN" in engine.generate(ask(1)).error
 
 
 def test_rows_of_a_mixed_batch_equal_each_row_alone(

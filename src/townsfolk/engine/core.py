@@ -169,8 +169,9 @@ class EngineCore:
         """Choose a token, add those that the constraint then forces, tell the caller."""
         if work.first_token_at is None:
             work.first_token_at = time.monotonic()
-        if not np.isfinite(logits.max()):
-            return self._end(work, "error", error="the constraint allows no token: check the grammar")
+        fault = _fault(logits)
+        if fault:
+            return self._end(work, "error", error=fault)
         chosen = sample(logits, _sampling(work), work.reply, work.random)
         finish = _append(work, chosen) or _append_forced(work)
         if finish:
@@ -198,6 +199,16 @@ class EngineCore:
         tokens = self._untold(work) if finish in ("stop", "length") else ()
         event = TokenEvent(tokens, finish, error, work.timings(time.monotonic()))
         self._news.append((work.on_token, event))
+
+
+def _fault(logits: Logits) -> str:
+    """Why no token can be chosen from `logits`; empty when one can."""
+    best = logits.max()  # NaN if any of them is
+    if best == -np.inf:
+        return "the constraint allows no token: check the grammar"
+    if not np.isfinite(best):
+        return "logits are NaN or infinite: unload the adapter, or fetch the base model again"
+    return ""
 
 
 def _sampling(work: Work) -> SamplingParams:
