@@ -13,7 +13,7 @@ from gguf import GGMLQuantizationType as Type
 
 from tiny_model import write_random_adapter, write_tiny_model
 from townsfolk.config import EngineSettings
-from townsfolk.engine import runners
+from townsfolk.engine import native_runner, runners
 from townsfolk.engine.adapters import Adapter, read_adapter
 from townsfolk.engine.model import PROJECTIONS, Model, open_model
 from townsfolk.engine.native_runner import UNAVAILABLE, NativeRunner, _empty_decoder, _pack, usable_kernels
@@ -301,6 +301,15 @@ def test_an_idle_runner_sleeps(model: Model) -> None:
 def test_unknown_kernels_are_refused(model: Model) -> None:
     with pytest.raises(ModelError, match="no kernels named mmx"):
         runner(model, kernels="mmx")
+
+
+def test_too_little_memory_names_the_setting(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(native_runner, "_decoder", full)
+    with pytest.raises(ModelError, match=r"KV cache of 1,024 tokens; lower engine\.kv_tokens"):
+        runner(model)
 
 
 def test_auto_takes_the_native_runner(model: Model, caplog: pytest.LogCaptureFixture) -> None:

@@ -45,7 +45,7 @@ class NativeRunner:
             kernels: instruction set to use ("portable", say); None: the best that the processor has.
 
         Raises:
-            ModelError: not built here, or the model has sizes that the kernels can't handle.
+            ModelError: not built here, too little memory, or sizes that the kernels can't handle.
         """
         if UNAVAILABLE:
             raise ModelError(f"no native runner ({UNAVAILABLE}), or set engine.runner to 'onnx'")
@@ -57,6 +57,11 @@ class NativeRunner:
             )
         except ValueError as error:
             raise ModelError(f"native runner: {error}; set engine.runner to 'onnx'") from error
+        except MemoryError as error:
+            raise ModelError(
+                f"native runner: no memory for the weights and a KV cache of {kv_slots:,} tokens; "
+                f"lower engine.kv_tokens, or give it more memory"
+            ) from error
         self.kernels: str = self._decoder.kernels
 
     def lay_out(self, adapter: Adapter) -> "_native.Adapter":
