@@ -61,7 +61,7 @@ class RaggedBatch:
 
 
 class Runner(Protocol):
-    """Runs passes over one base model. The engine's thread alone calls it, but for `lay_out`."""
+    """Runs passes over one base model. One thread at a time calls it, but for `lay_out`."""
 
     name: str
     vocab: int
