@@ -103,7 +103,12 @@ def test_damaged_anywhere_in_the_header_never_crashes(tiny: Path, tmp_path: Path
     [
         ({"llama.rope.scaling.type": "yarn"}, "rope scaling 'yarn'; only 'none', 'linear'"),
         ({"llama.rope.scaling.type": "linear"}, "rope.scaling.factor is missing"),
+        ({"llama.rope.scaling.type": np.array([1, 2])}, "rope.scaling.type is .* must be a text"),
+        ({"llama.rope.scaling.factor": "4"}, "rope.scaling.factor is '4', must be a number"),
         ({"llama.expert_count": 8}, "mixture of experts"),
+        ({"llama.expert_count": np.array([0, 8])}, "expert_count is .* must be a whole number from 0"),
+        ({"llama.attention.sliding_window": "64"}, "sliding_window is '64', must be a whole number from 0"),
+        ({"llama.rope.dimension_count": np.array([16, 16])}, "dimension_count is .* must be a whole number"),
         ({"llama.attention.sliding_window": 64}, "the last 64 tokens only"),
         ({"llama.rope.dimension_count": 8}, "rope.dimension_count is 8, must be the head size 16"),
         ({"llama.attention.value_length": 8}, "value_length is 8, must be the head size 16"),
@@ -130,6 +135,19 @@ def test_linear_scaling_and_a_head_size_of_its_own(tiny: Path) -> None:
     assert (params.head_dim, params.hidden // params.heads) == (32, 16)
     plain = rope_tables(replace(params, rope_scale=1.0), None, 9)
     np.testing.assert_allclose(rope_tables(params, None, 33)[0][::4], plain[0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "scale"),
+    [
+        ({"llama.rope.scaling.factor": 4.0}, 4.0),
+        ({"llama.rope.scale_linear": 2.0}, 2.0),
+        ({"llama.rope.scaling.type": "none", "llama.rope.scaling.factor": 4.0}, 1.0),
+        ({}, 1.0),
+    ],
+)
+def test_a_factor_without_a_type_is_linear(tiny: Path, change: dict[str, object], scale: float) -> None:
+    assert read_hyperparameters(read_gguf(tiny).metadata | change).rope_scale == scale
 
 
 @pytest.mark.skipif(bool(UNAVAILABLE), reason=UNAVAILABLE)

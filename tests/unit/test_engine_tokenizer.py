@@ -105,24 +105,37 @@ def test_an_unknown_rule_of_cutting_text_up_is_refused() -> None:
 
 @pytest.fixture(scope="module")
 def sentence_piece() -> ModelTokenizer:
+    return ModelTokenizer(sentence_pieces())
+
+
+def sentence_pieces() -> dict[str, object]:
     words = ["▁", "h", "e", "l", "o", "t", "▁t", "he", "ll", "hell", "hello", "▁hello", "▁the"]
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *words]
-    return ModelTokenizer(
-        {
-            "tokenizer.ggml.model": "llama",
-            "tokenizer.ggml.tokens": tokens,
-            "tokenizer.ggml.scores": -np.arange(len(tokens), dtype=np.float32),
-            "tokenizer.ggml.token_type": np.array([2, 3, 3] + [6] * 256 + [1] * len(words)),
-            "tokenizer.ggml.bos_token_id": 1,
-            "tokenizer.ggml.eos_token_id": 2,
-        }
-    )
+    return {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.scores": -np.arange(len(tokens), dtype=np.float32),
+        "tokenizer.ggml.token_type": np.array([2, 3, 3] + [6] * 256 + [1] * len(words)),
+        "tokenizer.ggml.bos_token_id": 1,
+        "tokenizer.ggml.eos_token_id": 2,
+    }
 
 
 def test_sentence_piece(sentence_piece: ModelTokenizer) -> None:
     assert pieces(sentence_piece, "hello the x") == ["hello", " the", " ", "x"]
     assert sentence_piece.prefix == " "
     assert sentence_piece.template_tokens == {"bos_token": "<s>", "eos_token": "</s>"}
+
+
+def test_only_byte_tokens_are_bytes(sentence_piece: ModelTokenizer) -> None:
+    assert sentence_piece.token_bytes(3 + ord("a")) == b"a"
+    assert sentence_piece.token_bytes(sentence_piece.vocab_size - 1) == b" the"
+
+
+@pytest.mark.parametrize("name", ["tokenizer.ggml.add_space_prefix", "tokenizer.chat_template"])
+def test_values_of_another_type_are_refused(name: str) -> None:
+    with pytest.raises(ModelError, match=f"{name} is .* must be a"):
+        ModelTokenizer(sentence_pieces() | {name: np.array([1, 2])})
 
 
 @given(text=st.text())
@@ -155,6 +168,9 @@ def test_llguidance_reads_every_rule(pre: str) -> None:
         ({}, "no token <0x00>"),
         ({"tokenizer.ggml.tokens": ["a", "a", "b"]}, "token"),
         ({"tokenizer.ggml.tokens": 3}, "list of texts"),
+        ({"tokenizer.ggml.tokens": ["a", "b", "c" * 1_001]}, "a token of 1,001 characters, must be at most"),
+        ({"tokenizer.ggml.token_type": np.array([1, 6, 3])}, "token 'b': type byte and names like '<0x0A>'"),
+        ({"tokenizer.ggml.tokens": ["a", "<0xZZ>", "c"]}, "token '<0xZZ>': type byte and names like"),
         ({"tokenizer.ggml.scores": np.array([np.nan] * 3)}, "a number for each"),
     ],
 )

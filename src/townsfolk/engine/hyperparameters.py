@@ -10,7 +10,8 @@ from typing import Any
 from townsfolk.errors import ModelError
 
 MAX_SIZE = 2**24
-"""Of any size in the metadata: far above all models, and no product of two overflows."""
+"""Of any size in the metadata: far above all models. Products are Python's, which don't overflow, and every
+tensor must have the shape they say, so that no runner is told of more weights than the file holds."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,10 @@ class _Fields:
     def get(self, name: str, default: Any = None) -> Any:
         return self._metadata.get(f"{self._architecture}.{name}", default)
 
-    def whole(self, name: str, default: int | None = None) -> int:
+    def whole(self, name: str, default: int | None = None, least: int = 1) -> int:
         value = self.get(name, default)
-        if type(value) is not int or not 1 <= value <= MAX_SIZE:
-            raise self.wrong(name, value, f"a whole number from 1 to {MAX_SIZE:,}")
+        if type(value) is not int or not least <= value <= MAX_SIZE:
+            raise self.wrong(name, value, f"a whole number from {least} to {MAX_SIZE:,}")
         return value
 
     def real(self, name: str, default: float | None = None) -> float:
@@ -118,27 +119,37 @@ class _Fields:
             raise self.wrong(name, value, "a number over 0")
         return float(value)
 
+    def text(self, name: str, default: str) -> str:
+        value = self.get(name, default)
+        if not isinstance(value, str):
+            raise self.wrong(name, value, "a text")
+        return value
+
     def wrong(self, name: str, value: Any, rule: str) -> ModelError:
         told = "missing" if value is None else f"{value!r:.60}"
         return ModelError(f"{self._architecture}.{name} is {told}, must be {rule}; convert the model again")
 
 
 def _refuse_variants(fields: _Fields) -> None:
-    if fields.get("expert_count", 0):
+    if fields.whole("expert_count", 0, least=0):
         raise ModelError("a mixture of experts; only dense models can be served")
-    window = fields.get("attention.sliding_window", 0)
+    window = fields.whole("attention.sliding_window", 0, least=0)
     if window and window < fields.whole("context_length"):
         raise ModelError(f"attention over the last {window} tokens only; serve a model that attends to all")
 
 
 def _rope_scale(fields: _Fields) -> float:
-    """Llama 3's scaling comes as a tensor of factors instead."""
-    kind = fields.get("rope.scaling.type", "none")
+    """A factor without a type means linear, as in llama.cpp; Llama 3's come as a tensor instead."""
+    names = ("rope.scaling.factor", "rope.scale_linear")  # the second is what older files call it
+    factor = next((name for name in names if fields.get(name) is not None), None)
+    kind = fields.text("rope.scaling.type", "linear" if factor else "none")
     if kind not in ("none", "linear"):
-        raise ModelError(f"rope scaling {kind!r}; only 'none', 'linear' and Llama 3's factors can be served")
+        raise ModelError(
+            f"rope scaling {kind!r:.60}; only 'none', 'linear' and Llama 3's factors can be served"
+        )
     if kind == "none":
         return 1.0
-    return fields.real("rope.scaling.factor")
+    return fields.real(factor or names[0])
 
 
 def _vocabulary_size(metadata: dict[str, Any]) -> int:
@@ -155,6 +166,6 @@ def _check_heads(fields: _Fields, params: Hyperparameters) -> None:
             f"and be turned in pairs; convert the model again"
         )
     for name in ("attention.value_length", "rope.dimension_count"):
-        size = fields.get(name, params.head_dim)
+        size = fields.whole(name, params.head_dim)
         if size != params.head_dim:
             raise fields.wrong(name, size, f"the head size {params.head_dim}")

@@ -7,12 +7,14 @@ It refuses to know of prompts and templates: whoever builds a prompt puts contro
 import codecs
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from tokenizers import AddedToken, Tokenizer
 
 from townsfolk.engine.vocabulary import read_vocabulary
 from townsfolk.errors import ModelError
+
+Value = TypeVar("Value", bool, str)
 
 
 class ModelTokenizer:
@@ -35,12 +37,12 @@ class ModelTokenizer:
         self.special = self._vocabulary.special
         self.vocab_size = len(self._vocabulary.tokens)
         self.eos_id = self._token(metadata, "eos")
-        spaced = metadata.get("tokenizer.ggml.add_space_prefix", True)
+        spaced = _value(metadata, "tokenizer.ggml.add_space_prefix", default=True)
         self.prefix = " " if spaced and metadata["tokenizer.ggml.model"] == "llama" else ""
         bos_id = self._token(metadata, "bos") if "tokenizer.ggml.bos_token_id" in metadata else self.eos_id
         named = {"bos_token": bos_id, "eos_token": self.eos_id}
         self.template_tokens = {name: self._vocabulary.tokens[index] for name, index in named.items()}
-        self.chat_template = str(metadata.get("tokenizer.chat_template", ""))
+        self.chat_template = _value(metadata, "tokenizer.chat_template", default="")
 
     def _token(self, metadata: dict[str, Any], name: str) -> int:
         index = metadata.get(f"tokenizer.ggml.{name}_token_id")
@@ -79,6 +81,14 @@ class ModelTokenizer:
         tokenizer.add_special_tokens(silent)
         text: str = tokenizer.to_str()
         return text
+
+
+def _value(metadata: dict[str, Any], name: str, default: Value) -> Value:
+    """What the file says, which must be of the default's type."""
+    value, kind = metadata.get(name, default), type(default)
+    if not isinstance(value, kind):
+        raise ModelError(f"{name} is {value!r:.60}, must be a {kind.__name__}; convert the model again")
+    return value
 
 
 class Detokenizer:

@@ -5,6 +5,7 @@ it merges; SentencePiece ('llama') spells a space as '▁', and bytes that no to
 refuses to know of text: `tokenizer` encodes and decodes.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ from townsfolk.errors import ModelError
 NORMAL, CONTROL, USER_DEFINED, BYTE = 1, 3, 4, 6
 """GGUF's token types. The others (unknown, unused) stand for no text."""
 SPACE = "▁"
+BYTE_NAME = re.compile(r"<0x([0-9A-F]{2})>")
+MAX_TOKEN_CHARS = 1_000
+"""Of one token: far above all vocabularies. SentencePiece's merges take its square in memory."""
 
 GPT2_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 LLAMA3_WORDS = (
@@ -61,14 +65,24 @@ def read_vocabulary(metadata: dict[str, Any]) -> Vocabulary:
         raise ModelError(f"tokenizer {kind!r:.60}; only {', '.join(kinds)} can be served")
     tokens = _strings(metadata, "tokenizer.ggml.tokens")
     types = _numbers(metadata, "tokenizer.ggml.token_type", len(tokens))
-    if len(set(tokens)) != len(tokens):
-        raise ModelError("tokenizer.ggml.tokens has a token twice; convert the model again")
+    _check_tokens(tokens)
     special = {t: n for n, t in enumerate(tokens) if types[n] in (CONTROL, USER_DEFINED)}
     silent = frozenset(n for n, own in enumerate(types) if own not in (NORMAL, BYTE))
     text = {token: index for index, token in enumerate(tokens) if index not in silent}
-    spell = _from_alphabet if kind == "gpt2" else _from_pieces
-    spelled = [b"" if n in silent else spell(token) for n, token in enumerate(tokens)]
+    spell = _from_alphabet if kind == "gpt2" else _from_piece
+    spelled = [b"" if n in silent else spell(token, types[n]) for n, token in enumerate(tokens)]
     return Vocabulary(tokens, special, silent, spelled, kinds[kind](metadata, text, types))
+
+
+def _check_tokens(tokens: list[str]) -> None:
+    if len(set(tokens)) != len(tokens):
+        raise ModelError("tokenizer.ggml.tokens has a token twice; convert the model again")
+    longest = max(map(len, tokens), default=0)
+    if longest > MAX_TOKEN_CHARS:
+        raise ModelError(
+            f"tokenizer.ggml.tokens has a token of {longest:,} characters, must be at most "
+            f"{MAX_TOKEN_CHARS:,}; convert the model again"
+        )
 
 
 def _byte_level(metadata: dict[str, Any], text: dict[str, int], types: list[int]) -> Tokenizer:
@@ -91,7 +105,8 @@ def _byte_level(metadata: dict[str, Any], text: dict[str, int], types: list[int]
 
 def _sentence_piece(metadata: dict[str, Any], text: dict[str, int], types: list[int]) -> Tokenizer:
     scores = _numbers(metadata, "tokenizer.ggml.scores", len(types))
-    missing = [f"<0x{byte:02X}>" for byte in range(256) if f"<0x{byte:02X}>" not in text]
+    names = {token for token, index in text.items() if types[index] == BYTE}
+    missing = [name for name in (f"<0x{byte:02X}>" for byte in range(256)) if name not in names]
     if missing:
         raise ModelError(f"the vocabulary has no token {missing[0]} for that byte; convert the model again")
     pieces = {token: scores[index] for token, index in text.items() if types[index] == NORMAL}
@@ -109,14 +124,21 @@ def _merges(pieces: dict[str, float], ids: dict[str, int]) -> Iterator[tuple[str
         yield from sorted(pairs, key=lambda pair: (-len(pair[0]), -len(pair[1])))
 
 
-def _from_alphabet(token: str) -> bytes:
+def _from_alphabet(token: str, _: int) -> bytes:
     return bytes(TO_BYTE[char] for char in token if char in TO_BYTE)
 
 
-def _from_pieces(token: str) -> bytes:
-    if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
-        return bytes.fromhex(token[3:5])
-    return token.replace(SPACE, " ").encode()
+def _from_piece(token: str, kind: int) -> bytes:
+    """The byte that a token of type BYTE names, or its text, which must not look like one: llguidance, which
+    isn't told the types, would take it for a byte, or panic."""
+    plain = token.replace(SPACE, " ").encode()
+    byte_like = len(plain) == 6 and plain.startswith(b"<0x") and plain.endswith(b">")
+    if kind != BYTE and not byte_like:
+        return plain
+    name = BYTE_NAME.fullmatch(token)
+    if kind != BYTE or name is None:
+        raise ModelError(f"token {token!r:.60}: type byte and names like '<0x0A>' go together; convert again")
+    return bytes.fromhex(name[1])
 
 
 def byte_alphabet() -> dict[int, str]:
