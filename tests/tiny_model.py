@@ -1,7 +1,7 @@
 """A random llama model small enough that an engine test takes milliseconds, and random LoRA adapters."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +34,19 @@ def write_tiny_model(
     architecture: str = "llama",
     extra: Sequence[str] = (),
     context: int = 256,
+    vocabulary: Callable[[gguf.GGUFWriter], list[str]] | None = None,
 ) -> Path:
-    """Write a GGUF with random weights, linear layers of type `kind`, and a byte-level vocabulary.
+    """Write a GGUF with random weights and linear layers of type `kind`.
 
     Args:
+        vocabulary: writes it and returns the tokens; None: a byte-level one.
         extra: names of further tensors, which no llama has.
         context: tokens that the model says it was trained for.
     """
     random = np.random.default_rng(seed)
     writer = gguf.GGUFWriter(path, architecture)
     _write_metadata(writer, layers, context)
-    tokens = write_vocabulary(writer)
+    tokens = (vocabulary or write_vocabulary)(writer)
 
     def add(name: str, *shape: int, kind: Type = Type.F32) -> None:
         values = random.standard_normal(shape).astype(np.float32) / np.sqrt(shape[-1])
@@ -98,6 +100,20 @@ def write_vocabulary(writer: gguf.GGUFWriter) -> list[str]:
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     writer.add_chat_template(CHATML)
+    return tokens
+
+
+def write_sentence_pieces(writer: gguf.GGUFWriter) -> list[str]:
+    """A SentencePiece vocabulary; its tokens."""
+    control, pieces = ["<s>", "</s>"], ["▁", *"helotr", "he", "ll", "▁t", "hell", "hello", "▁th", "▁the"]
+    tokens = ["<unk>", *control, *(f"<0x{byte:02X}>" for byte in range(256)), *pieces]
+    kinds = [gguf.TokenType.UNKNOWN] + [gguf.TokenType.CONTROL] * 2 + [gguf.TokenType.BYTE] * 256
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([-float(n) for n in range(len(tokens))])
+    writer.add_token_types(kinds + [gguf.TokenType.NORMAL] * len(pieces))
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
     return tokens
 
 
