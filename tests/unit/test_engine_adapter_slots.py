@@ -70,6 +70,17 @@ def test_an_unloaded_adapter_serves_who_still_uses_it_then_goes() -> None:
     assert old not in slots.resident
 
 
+def test_an_adapter_that_is_here_already_is_not_kept_twice() -> None:
+    slots = loaded(2, "a")
+    first = slots.get("a")
+    slots.load(adapter("a"))
+    assert slots.get("a") is first
+    slots.place([first])
+    slots.unload("a")
+    slots.load(adapter("a"))  # before a pass cleared its slot
+    assert slots.get("a") is first
+
+
 @pytest.mark.parametrize(
     ("invocation", "prompt", "start"),
     [

@@ -66,7 +66,10 @@ class AdapterSlots:
         return tuple(self._slots)
 
     def load(self, adapter: LoadedAdapter) -> None:
-        self._loaded[adapter.content_hash] = adapter
+        """Let requests name it; a copy of it that is loaded, or still has a slot, serves instead."""
+        resident = {other.content_hash: other for other in self._slots if other}
+        name = adapter.content_hash
+        self._loaded.setdefault(name, resident.get(name, adapter))
 
     def get(self, content_hash: str) -> LoadedAdapter:
         """Raises AdapterError if it is not loaded."""
