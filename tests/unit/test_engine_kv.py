@@ -1,17 +1,19 @@
 """KV bookkeeping: prefixes are reused and shared, idle sequences make way, nothing leaks."""
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from townsfolk.engine.kv import BASE_ALONE, KvCache, Origin, common_prefix
+from townsfolk.engine.kv import BASE_ALONE, CachedSequence, KvCache, Origin, common_prefix
 
 
 def fill(kv: KvCache, name: str, tokens: list[int], room: int = 0, origin: Origin = BASE_ALONE) -> int:
     """Run a whole request on sequence `name`; how many of its tokens were cached."""
     sequence = kv.admit(name, origin, tokens, room or len(tokens))
     assert sequence is not None
-    cached = len(sequence.tokens)
+    cached = sequence.length
     kv.extend(sequence, tokens[cached:])
     kv.release(name)
     return cached
@@ -100,7 +102,7 @@ def test_truncate_frees_the_slots() -> None:
     assert sequence
     kv.extend(sequence, [1, 2, 3])
     kv.truncate(sequence, 1)
-    assert sequence.tokens == [1]
+    assert sequence.tokens.tolist() == [1]
     assert kv.used_fraction == 1 / 8
 
 
@@ -121,7 +123,7 @@ def test_no_slot_is_lost_or_written_twice(turns: list[tuple[str, list[int]]]) ->
     for name, tokens in turns:
         sequence = kv.admit(name, BASE_ALONE, tokens, len(tokens))
         assert sequence is not None
-        cached = len(sequence.tokens)
+        cached = sequence.length
         slots = kv.extend(sequence, tokens[cached:])
         assert len(set(slots.tolist())) == len(tokens)
         kv.release(name)
@@ -131,7 +133,102 @@ def test_no_slot_is_lost_or_written_twice(turns: list[tuple[str, list[int]]]) ->
     assert sorted(kv._free) == list(range(8))
 
 
-def test_common_prefix() -> None:
-    assert common_prefix([1, 2, 3], [1, 2, 4]) == 2
-    assert common_prefix([], [1]) == 0
-    assert common_prefix([1, 2], [1, 2, 3]) == 2
+@pytest.mark.parametrize(
+    ("a", "b", "length"),
+    [([1, 2, 3], [1, 2, 4], 2), ([], [1], 0), ([1, 2], [1, 2, 3], 2), ([1, 2], [3, 2], 0)],
+)
+def test_common_prefix(a: list[int], b: list[int], length: int) -> None:
+    assert common_prefix(np.array(a, np.int32), np.array(b, np.int32)) == length
+
+
+def test_what_is_in_use_is_not_admitted_again() -> None:
+    kv = KvCache(8)
+    sequence = kv.admit("a", BASE_ALONE, [1, 2], room=2)
+    with pytest.raises(ValueError, match="in use"):
+        kv.admit("a", BASE_ALONE, [1, 2], room=2)
+    assert kv.in_use("a")
+    assert kv._sequences["a"] is sequence
+
+
+def test_fits_answers_what_admit_would_if_others_were_idle() -> None:
+    kv = KvCache(8)
+    kv.admit("a", BASE_ALONE, [1, 2], room=3)
+    kv.admit("b", BASE_ALONE, [3, 4], room=3)
+    assert not kv.fits(BASE_ALONE, [5], 5)
+    assert kv.fits(BASE_ALONE, [5], 5, without={"a"})
+    assert not kv.fits(BASE_ALONE, [5], 6, without={"a"})
+    assert kv.fits(BASE_ALONE, [5], 8, without={"a", "b"})
+
+
+NAMES = st.sampled_from("abcd")
+ORIGINS = st.sampled_from([BASE_ALONE, Origin("x", 0), Origin("x", 2), Origin("y", 2)])
+TOKENS = st.lists(st.integers(0, 1), min_size=1, max_size=7)
+
+
+def computed(sequence: CachedSequence, position: int) -> object:
+    """What the keys and values at `position` depend on: the tokens up to it, and the weights of each."""
+    origin = sequence.origin
+    weights = [origin.adapter if n >= origin.start else None for n in range(position + 1)]
+    return tuple(sequence.tokens[: position + 1].tolist()), tuple(weights)
+
+
+class AnyUse(RuleBasedStateMachine):
+    """Sequences come, grow, fail and go, as the engine has them do; `content` is what the runner wrote."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kv = KvCache(12)
+        self.content: dict[int, object] = {}
+        self.running: dict[str, CachedSequence] = {}
+
+    @rule(name=NAMES, origin=ORIGINS, prompt=TOKENS, reply=st.integers(0, 5))
+    def admit(self, name: str, origin: Origin, prompt: list[int], reply: int) -> None:
+        if name not in self.running:
+            room = len(prompt) + reply
+            fits = self.kv.fits(origin, prompt, room)
+            sequence = self.kv.admit(name, origin, prompt, room)
+            assert fits == (sequence is not None)
+            if sequence:
+                assert sequence.length < len(prompt)
+                self.running[name] = sequence
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data(), tokens=TOKENS, fails=st.booleans())
+    def extend(self, data: st.DataObject, tokens: list[int], fails: bool) -> None:
+        sequence = self.running[data.draw(st.sampled_from(sorted(self.running)))]
+        before, tokens = sequence.length, tokens[: sequence.room - sequence.length]
+        slots = self.kv.extend(sequence, tokens)
+        assert len(set(slots.tolist())) == len(slots) == before + len(tokens)
+        for position in range(before, sequence.length):
+            self.content[int(slots[position])] = None if fails else computed(sequence, position)
+        if fails:
+            self.kv.truncate(sequence, before)
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.running)))
+        del self.running[name]
+        self.kv.release(name)
+
+    @rule(name=NAMES)
+    def forget(self, name: str) -> None:
+        self.kv.forget(name)
+
+    @invariant()
+    def each_slot_counts_its_holders(self) -> None:
+        holders = np.zeros(self.kv.capacity, np.int32)
+        for sequence in self.kv._sequences.values():
+            holders[sequence.slots[: sequence.length]] += 1
+        np.testing.assert_array_equal(self.kv._holders, holders)
+        assert sorted(self.kv._free) == np.flatnonzero(holders == 0).tolist()
+
+    @invariant()
+    def each_slot_holds_what_its_sequences_expect(self) -> None:
+        for sequence in self.kv._sequences.values():
+            for position, slot in enumerate(sequence.slots[: sequence.length].tolist()):
+                assert self.content[slot] == computed(sequence, position)
+
+
+AnyUse.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestAnyUse = AnyUse.TestCase

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from tiny_model import write_random_adapter, write_tiny_model
@@ -14,7 +15,7 @@ from townsfolk.config import EngineSettings
 from townsfolk.engine import Engine, GenerationRequest, PassReport, SamplingParams, TokenEvent
 from townsfolk.engine.native_runner import UNAVAILABLE
 from townsfolk.engine.onnx_runner import OnnxRunner
-from townsfolk.engine.runner import Mask
+from townsfolk.engine.runner import Mask, RaggedBatch
 from townsfolk.errors import AdapterError, Busy, InvalidRequest, ModelError
 
 
@@ -150,6 +151,73 @@ def test_more_adapters_than_slots_all_answer(engine: Engine, adapters: list[str]
 def test_chunked_prefill_changes_nothing(folder: Path, engine: Engine) -> None:
     with open_engine(folder, max_prefill_tokens=8) as chunked:
         assert chunked.generate(ask(9)).tokens == engine.generate(ask(9, sequence_id="whole")).tokens
+
+
+def test_scores_are_the_same_in_chunks(folder: Path, engine: Engine) -> None:
+    tokens = prompt(4, 40)
+    whole = engine.score(tokens)
+    with open_engine(folder, runner=engine.runner_name, max_prefill_tokens=8) as chunked:
+        np.testing.assert_allclose(chunked.score(tokens), whole, atol=2e-2)
+        np.testing.assert_allclose(chunked.score(tokens, wanted=10), whole[-10:], atol=2e-2)
+        stats = chunked.stats()
+    assert (stats.passes, stats.prefilled_tokens) == (5 + 5, 40 + 40)
+    assert stats.kv_used == 0
+
+
+def test_passes_come_between_the_chunks_of_a_score(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[int] = []  # new tokens of each pass
+    with open_engine(folder, max_prefill_tokens=8) as engine:
+        forward = engine._runner.forward
+
+        def slow(batch: RaggedBatch) -> npt.NDArray[np.float32]:
+            rows.append(batch.size)
+            time.sleep(0.002)  # else a score is done before the other thread has had a turn at all
+            return forward(batch)
+
+        monkeypatch.setattr(engine._runner, "forward", slow)
+        stream = engine.stream(ask(1, max_tokens=100))
+        next(stream)
+        engine.score(prompt(1, 192))
+        assert [*stream][-1].finished == "length"
+    first = rows.index(1)
+    scored = [n for n in range(first, len(rows)) if rows[n] == 8]
+    assert len(scored) == 24
+    assert np.count_nonzero(np.diff(scored) > 1) >= 18  # mostly by turns
+
+
+def test_a_score_that_fails_leaves_nothing_in_use(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_engine(folder) as engine:
+        path = write_random_adapter(folder / "heavy", engine.model, engine.base_hash, seed=7)
+        heavy = engine.load_adapter(path, [folder]).content_hash
+
+        def no_memory(*_: object) -> None:
+            raise MemoryError
+
+        for method in ("set_adapters", "forward"):
+            with monkeypatch.context() as patch:
+                patch.setattr(engine._runner, method, no_memory)
+                with pytest.raises(MemoryError):
+                    engine.score(prompt(1), heavy)
+            assert engine.stats().kv_used == 0
+            assert not any(sequence.in_use for sequence in engine._core.kv._sequences.values())
+        assert engine.generate(ask(1)).finished == "length"
+
+
+def test_a_sequence_may_have_any_name_while_a_score_runs(engine: Engine) -> None:
+    scores: list[object] = []
+    scoring = threading.Thread(target=lambda: scores.append(engine.score(prompt(1, 150))))
+    scoring.start()
+    assert engine.generate(ask(2, sequence_id="score")).finished == "length"
+    scoring.join()
+    assert len(scores) == 1
+
+
+def test_prompt_tokens_are_counted_by_position(folder: Path) -> None:
+    with open_engine(folder, max_prefill_tokens=8) as engine:
+        engine.generate(ask(1, prompt=prompt(1, 9)))  # 8 + 1
+        assert engine.stats().prefilled_tokens == 9
+        engine.generate(ask(2, prompt=prompt(2, 1), constraint=Only([10], first=(40, 41))))
+        assert engine.stats().prefilled_tokens == 10
 
 
 def test_next_turn_prefills_only_what_is_new(engine: Engine) -> None:

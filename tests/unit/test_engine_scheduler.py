@@ -46,7 +46,7 @@ def run(scheduler: Scheduler, kv: KvCache) -> list[Share]:
     for share in shares:
         cached = share.work.cached
         assert cached is not None
-        kv.extend(cached, share.work.tokens[len(cached.tokens) :][: share.new])
+        kv.extend(cached, share.work.tokens[cached.length :][: share.new])
         if share.completes:
             share.work.tokens.append(7)
     return shares
@@ -139,6 +139,38 @@ def test_higher_priority_takes_the_room_and_the_victim_is_rebuilt() -> None:
     scheduler.remove(tick)
     share = run(scheduler, kv)[0]
     assert (share.work, share.new) == (speech, 5)  # its prompt again, and the token it had decoded
+
+
+def test_nobody_is_sent_back_in_vain() -> None:
+    scheduler, kv = make(kv_slots=24)
+    same, low = work("same", priority=1), work("low")
+    for each in (same, low):
+        scheduler.add(each)
+    run(scheduler, kv)
+    scheduler.add(work("high", 18, reply=0, priority=1))  # would not fit beside `same` alone either
+    assert names(run(scheduler, kv)) == ["same", "low"]
+
+
+def test_only_as_many_are_sent_back_as_need_be() -> None:
+    scheduler, kv = make(kv_slots=24)
+    for name in "abc":
+        scheduler.add(work(name))
+    run(scheduler, kv)
+    scheduler.add(work("high", 14, reply=0, priority=1))
+    assert names(run(scheduler, kv)) == ["high", "a"]
+
+
+def test_a_request_that_ends_while_it_waits_costs_its_sequence_no_place() -> None:
+    scheduler, kv = make(kv_slots=8)
+    first = work("a")
+    scheduler.add(first)
+    run(scheduler, kv)
+    cancelled = work("b")
+    for each in (cancelled, work("b"), work("c")):
+        scheduler.add(each)
+    scheduler.remove(cancelled)
+    scheduler.remove(first)
+    assert names(run(scheduler, kv)) == ["b"]
 
 
 def test_a_pass_has_no_more_adapters_than_slots() -> None:

@@ -24,8 +24,6 @@ from townsfolk.errors import ModelError, TownsfolkError
 
 Logits = npt.NDArray[np.float32]
 News = tuple[OnToken, TokenEvent]
-SCORE = "score"
-"""Sequence of the tokens that are being scored."""
 
 
 @dataclass
@@ -44,6 +42,20 @@ class Pass:
 
     shares: list[Share]
     batch: RaggedBatch
+
+
+@dataclass(eq=False)
+class Scoring:
+    """Tokens that are scored, in chunks. It names its sequence itself, so that no caller's has that name."""
+
+    use: AdapterUse
+    tokens: Sequence[int]
+    wanted: int  # logits are wanted after this many of the last tokens
+    cached: CachedSequence | None = None  # None: not begun
+
+    @property
+    def done(self) -> bool:
+        return self.cached is not None and self.cached.length == len(self.tokens)
 
 
 class EngineCore:
@@ -77,9 +89,9 @@ class EngineCore:
     def update(self, current: Pass, result: Logits | ModelError) -> None:
         """Apply the pass's result to its requests."""
         self.totals.passes += 1
-        self.totals.prefilled_tokens += sum(share.new for share in current.shares if share.new > 1)
         if isinstance(result, ModelError):
             return self._fail(current, result)
+        self.totals.prefilled_tokens += sum(map(_of_prompt, current.shares))
         completing = (share.work for share in current.shares if share.completes)
         for work, logits in zip(completing, result, strict=True):
             try:
@@ -98,23 +110,39 @@ class EngineCore:
         for work in self.scheduler.works:
             self._end(work, "cancelled" if work.cancelled else "error", error="the engine stopped")
 
-    def schedule_score(self, use: AdapterUse, tokens: Sequence[int], wanted: int) -> Row:
-        """A row that gives the logits after the last `wanted` of `tokens`; what is cached is not run.
+    def schedule_score(self, scoring: Scoring) -> Row:
+        """The next chunk of `scoring`; what is cached is not run. Afterwards comes `update_score`.
 
-        It takes the sequence SCORE into use: drop it afterwards.
+        The first takes a sequence into use, with room for all: drop it in the end.
 
         Raises:
             ModelError: no room in the KV cache.
         """
-        known = tokens[: len(tokens) - wanted + 1]
-        cached = self.kv.admit(SCORE, use.origin, known, len(tokens))
+        cached = scoring.cached = scoring.cached or self._admit_score(scoring)
+        self._make_resident([scoring.use.adapter])
+        tokens = scoring.tokens[cached.length :][: self.scheduler.max_prefill_tokens]
+        end = cached.length + len(tokens)
+        return self._row(
+            scoring.use,
+            cached,
+            tokens,
+            wanted=min(len(tokens), max(0, end - (len(scoring.tokens) - scoring.wanted))),
+        )
+
+    def update_score(self, scoring: Scoring, row: Row, *, failed: bool) -> None:
+        """Count the pass; one that failed leaves no keys and values: forget them."""
+        self.totals.passes += 1
+        if failed:
+            self.kv.drop(scoring)
+        else:
+            self.totals.prefilled_tokens += len(row.tokens)
+
+    def _admit_score(self, scoring: Scoring) -> CachedSequence:
+        known = scoring.tokens[: len(scoring.tokens) - scoring.wanted + 1]
+        cached = self.kv.admit(scoring, scoring.use.origin, known, len(scoring.tokens))
         if cached is None:
             raise ModelError("no room in the KV cache to score: raise engine.kv_tokens, or try again later")
-        self._make_resident([use.adapter])
-        row = self._row(use, cached, tokens[len(cached.tokens) :], wanted)
-        self.totals.passes += 1
-        self.totals.prefilled_tokens += len(row.tokens)
-        return row
+        return cached
 
     def _make_resident(self, adapters: Iterable[LoadedAdapter | None]) -> None:
         if self.adapters.place(adapter for adapter in adapters if adapter):
@@ -133,7 +161,7 @@ class EngineCore:
     def _share_row(self, share: Share, allowed: Mask | None) -> Row:
         work, cached = share.work, share.work.cached
         assert cached is not None
-        tokens = work.tokens[len(cached.tokens) :][: share.new]
+        tokens = work.tokens[cached.length :][: share.new]
         return self._row(work.use, cached, tokens, int(share.completes), allowed)
 
     def _row(
@@ -191,7 +219,7 @@ class EngineCore:
         """A pass that failed leaves no keys and values: forget them and end its requests."""
         for share in current.shares:
             if share.work.cached:
-                self.kv.truncate(share.work.cached, len(share.work.cached.tokens) - share.new)
+                self.kv.truncate(share.work.cached, share.work.cached.length - share.new)
             self._end(share.work, "error", error=str(error))
 
     def _end(self, work: Work, finish: Finish, error: str = "") -> None:
@@ -209,6 +237,13 @@ def _fault(logits: Logits) -> str:
     if not np.isfinite(best):
         return "logits are NaN or infinite: unload the adapter, or fetch the base model again"
     return ""
+
+
+def _of_prompt(share: Share) -> int:
+    """How many of a share's tokens are the prompt's, once they have slots."""
+    assert share.work.cached is not None
+    end = share.work.cached.length
+    return max(0, min(end, len(share.work.request.prompt)) - (end - share.new))
 
 
 def _sampling(work: Work) -> SamplingParams:

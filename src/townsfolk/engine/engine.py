@@ -4,6 +4,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from townsfolk.config import EngineSettings
 from townsfolk.engine.adapter_slots import AdapterSlots, LoadedAdapter
 from townsfolk.engine.adapters import read_adapter
-from townsfolk.engine.core import SCORE, EngineCore
+from townsfolk.engine.core import EngineCore, Scoring
 from townsfolk.engine.hyperparameters import Hyperparameters
 from townsfolk.engine.kv import KvCache
 from townsfolk.engine.model import open_model
@@ -118,6 +119,7 @@ class Engine:
         self._closing = False
         self._changed = threading.Condition()  # guards everything above; not held while a pass runs
         self._running = threading.Lock()  # held for a whole pass: guards the runner; taken first
+        self._next = threading.Lock()  # held by who waits for `_running`
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self._thread.start()
 
@@ -177,30 +179,32 @@ class Engine:
         return Generation(tokens, event.finished or "error", event.error, event.timings)
 
     def score(self, tokens: Sequence[int], adapter: str | None = None, wanted: int | None = None) -> Logits:
-        """Logits after each of the last `wanted` of `tokens`, [wanted, vocab], in a pass between two others.
+        """Logits after each of the last `wanted` of `tokens`, [wanted, vocab].
 
-        What comes before them is not run again where the KV cache has it from the same weights.
+        What comes before them is not run again where the KV cache has it from the same weights. The rest is
+        run in passes of at most `engine.max_prefill_tokens`, each between two others.
 
         Args:
             wanted: None: after each of the tokens.
 
         Raises:
             AdapterError, InvalidRequest: as `submit`.
-            ModelError: the pass failed, or the KV cache is in use up to the last slot.
+            ModelError: a pass failed, or the KV cache is in use up to the last slot.
         """
         self._check(tokens)
         wanted = len(tokens) if wanted is None else wanted
         if not 1 <= wanted <= len(tokens):
             raise InvalidRequest(f"wanted is {wanted}: must be 1 to {len(tokens)}, the number of tokens")
-        with self._running:
+        with self._changed:
+            scoring = Scoring(self._core.adapters.use(adapter, tokens), tokens, wanted)
+        chunks: list[Logits] = []
+        try:
+            while not scoring.done:
+                chunks.append(self._score_chunk(scoring))
+        finally:
             with self._changed:
-                use = self._core.adapters.use(adapter, tokens)
-                row = self._core.schedule_score(use, tokens, wanted)
-            try:
-                return self._runner.forward(RaggedBatch([row]))
-            finally:
-                with self._changed:
-                    self._core.kv.drop(SCORE)
+                self._core.kv.drop(scoring)
+        return np.concatenate(chunks)
 
     def load_adapter(self, folder: Path, allowed_dirs: Sequence[Path]) -> AdapterInfo:
         """Read and check a PEFT folder and lay it out for the runner, while passes go on.
@@ -278,7 +282,7 @@ class Engine:
         """The engine's thread: sleeps while there is nothing to do, ends when closed."""
         try:
             while self._wait_for_work():
-                with self._running:
+                with self._turn():
                     self._step()
                 self._deliver()
         finally:  # a defect in a callback or constraint ends the thread: let nobody wait for it in vain
@@ -286,6 +290,16 @@ class Engine:
                 self._closing = True
                 self._core.abandon()
             self._deliver()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The runner, for one pass: whoever waits for it has it before whoever had it last."""
+        with self._next:
+            self._running.acquire()
+        try:
+            yield
+        finally:
+            self._running.release()
 
     def _wait_for_work(self) -> bool:
         with self._changed:
@@ -304,6 +318,18 @@ class Engine:
             if self._observer:
                 seconds = time.monotonic() - started
                 self._observer(PassReport(len(current.shares), current.batch.size, seconds))
+
+    def _score_chunk(self, scoring: Scoring) -> Logits:
+        with self._turn():
+            with self._changed:
+                row = self._core.schedule_score(scoring)
+            logits: Logits | None = None
+            try:
+                logits = self._runner.forward(RaggedBatch([row]))
+                return logits
+            finally:
+                with self._changed:
+                    self._core.update_score(scoring, row, failed=logits is None)
 
     def _deliver(self) -> None:
         with self._changed:

@@ -8,13 +8,14 @@ what is in a slot: the runner has the keys and values.
 
 import sys
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-Slots = npt.NDArray[np.int32]
+Ints = npt.NDArray[np.int32]
+Slots = Ints
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,21 @@ class CachedSequence:
 
     def __init__(self, origin: Origin, room: int) -> None:
         self.origin = origin
-        self.tokens: list[int] = []
-        self.slots: Slots = np.empty(room, np.int32)  # the first len(tokens) are in use
+        self.slots: Slots = np.empty(room, np.int32)  # the first `length` are in use
+        self.ids: Ints = np.empty(room, np.int32)  # as many tokens
+        self.length = 0
         self.room = room  # tokens that it may grow to while in use
         self.in_use = True
         self.unwanted = False  # to be dropped when no longer in use
+
+    @property
+    def tokens(self) -> Ints:
+        return self.ids[: self.length]
+
+    def append(self, tokens: Sequence[int] | Ints, slots: Sequence[int] | Slots) -> None:
+        old, self.length = self.length, self.length + len(tokens)
+        self.ids[old : self.length] = tokens
+        self.slots[old : self.length] = slots
 
 
 class KvCache:
@@ -52,7 +63,7 @@ class KvCache:
         self.evictions = 0
         self._free = list(reversed(range(capacity)))
         self._holders = np.zeros(capacity, np.int32)  # sequences that hold each slot
-        self._sequences: OrderedDict[str, CachedSequence] = OrderedDict()  # least recently used first
+        self._sequences: OrderedDict[Hashable, CachedSequence] = OrderedDict()  # least recently used first
 
     @property
     def used_fraction(self) -> float:
@@ -60,7 +71,7 @@ class KvCache:
         return 1 - len(self._free) / self.capacity
 
     def admit(
-        self, sequence_id: str, origin: Origin, prompt: Sequence[int], room: int
+        self, sequence_id: Hashable, origin: Origin, prompt: Sequence[int], room: int
     ) -> CachedSequence | None:
         """Take a sequence into use, with room for `room` tokens, and keep what is cached of `prompt`.
 
@@ -68,35 +79,45 @@ class KvCache:
 
         Returns:
             None when the sequences in use leave too little room: try again when one is done.
+
+        Raises:
+            ValueError: the sequence is in use.
         """
-        prefix = self._longest_prefix(origin, prompt)
-        if self._reserved(prefix[1]) + room - len(prefix[1]) > self.capacity:
+        if self.in_use(sequence_id):
+            raise ValueError(f"sequence {sequence_id!r} is in use: release it before it is admitted again")
+        tokens, slots = self._longest_prefix(origin, prompt)
+        if not self._room_beside(slots, room):
             return None
         sequence = CachedSequence(origin, room)
-        self._share(sequence, prefix)
+        sequence.append(tokens, slots)
+        self._holders[slots] += 1
         self.drop(sequence_id)
         self._sequences[sequence_id] = sequence
         return sequence
+
+    def fits(
+        self, origin: Origin, prompt: Sequence[int], room: int, without: Collection[Hashable] = ()
+    ) -> bool:
+        """Whether `admit` would find room if the sequences `without` were idle."""
+        return self._room_beside(self._longest_prefix(origin, prompt)[1], room, without)
 
     def extend(self, sequence: CachedSequence, tokens: Sequence[int]) -> Slots:
         """Give `tokens` slots after those that the sequence has; [all its tokens], the new ones last."""
         while len(self._free) < len(tokens):
             self._evict()
-        old = len(sequence.tokens)
         new = [self._free.pop() for _ in tokens]
-        sequence.slots[old : old + len(new)] = new
-        sequence.tokens.extend(tokens)
+        sequence.append(tokens, new)
         self._holders[new] += 1
-        return sequence.slots[: old + len(new)]
+        return sequence.slots[: sequence.length]
 
     def truncate(self, sequence: CachedSequence, length: int) -> None:
         """Forget the tokens after the first `length`."""
-        gone = sequence.slots[length : len(sequence.tokens)]
+        gone = sequence.slots[length : sequence.length]
         self._holders[gone] -= 1
         self._free.extend(gone[self._holders[gone] == 0].tolist())
-        del sequence.tokens[length:]
+        sequence.length = length
 
-    def release(self, sequence_id: str) -> None:
+    def release(self, sequence_id: Hashable) -> None:
         """The sequence is idle now: kept until its slots are needed."""
         sequence = self._sequences[sequence_id]
         sequence.in_use = False
@@ -104,48 +125,45 @@ class KvCache:
         if sequence.unwanted:
             self.drop(sequence_id)
 
-    def forget(self, sequence_id: str) -> None:
+    def forget(self, sequence_id: Hashable) -> None:
         """Drop the sequence, if it is there, as soon as it is idle."""
         if self.in_use(sequence_id):
             self._sequences[sequence_id].unwanted = True
         else:
             self.drop(sequence_id)
 
-    def drop(self, sequence_id: str) -> None:
+    def drop(self, sequence_id: Hashable) -> None:
         """Forget the sequence, if it is there."""
         sequence = self._sequences.pop(sequence_id, None)
         if sequence:
             self.truncate(sequence, 0)
 
-    def in_use(self, sequence_id: str) -> bool:
+    def in_use(self, sequence_id: Hashable) -> bool:
         """Whether a request is running on this sequence."""
         return sequence_id in self._sequences and self._sequences[sequence_id].in_use
 
-    def _reserved(self, shared: Slots) -> int:
-        """Slots that sequences in use hold, or that are in `shared`, and those that they may grow into."""
+    def _room_beside(self, shared: Slots, room: int, without: Collection[Hashable] = ()) -> bool:
+        """Whether a sequence of `room` tokens, the first in slots `shared`, fits beside those in use."""
         held = np.zeros(self.capacity, np.bool_)
         held[shared] = True
-        growth = 0
-        for sequence in self._sequences.values():
-            if sequence.in_use:
-                held[sequence.slots[: len(sequence.tokens)]] = True
-                growth += sequence.room - len(sequence.tokens)
-        return int(held.sum()) + growth
+        growth = room - len(shared)
+        for name, sequence in self._sequences.items():
+            if sequence.in_use and name not in without:
+                held[sequence.slots[: sequence.length]] = True
+                growth += sequence.room - sequence.length
+        return int(held.sum()) + growth <= self.capacity
 
-    def _longest_prefix(self, origin: Origin, prompt: Sequence[int]) -> tuple[list[int], Slots]:
+    def _longest_prefix(self, origin: Origin, prompt: Sequence[int]) -> tuple[Ints, Slots]:
         """The longest prefix of `prompt`, less its last token, that any sequence has: (tokens, slots)."""
-        best, length = None, 0
+        sought = np.array(prompt[:-1], np.int32)
+        slots, length = sought[:0], 0
         for sequence in self._sequences.values():
-            common = min(common_prefix(sequence.tokens, prompt[:-1]), origin.common(sequence.origin))
-            if common > length:
-                best, length = sequence, common
-        return (best.tokens[:length], best.slots[:length]) if best else ([], np.empty(0, np.int32))
-
-    def _share(self, sequence: CachedSequence, prefix: tuple[list[int], Slots]) -> None:
-        tokens, slots = prefix
-        sequence.tokens = list(tokens)
-        sequence.slots[: len(slots)] = slots
-        self._holders[slots] += 1
+            most = min(sequence.length, len(sought), origin.common(sequence.origin))
+            if most > length and sequence.ids[length] == sought[length]:
+                common = common_prefix(sequence.ids[:most], sought[:most])
+                if common > length:
+                    slots, length = sequence.slots[:common], common
+        return sought[:length], slots
 
     def _evict(self) -> None:
         """Drop the idle sequence that was used longest ago; `admit` sees to it that there is one."""
@@ -154,9 +172,8 @@ class KvCache:
         self.evictions += 1
 
 
-def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+def common_prefix(a: Ints, b: Ints) -> int:
     """How many of the first tokens of `a` and `b` are the same."""
     length = min(len(a), len(b))
-    if a[:length] == b[:length]:
-        return length
-    return next(n for n in range(length) if a[n] != b[n])
+    different = np.flatnonzero(a[:length] != b[:length])
+    return int(different[0]) if len(different) else length

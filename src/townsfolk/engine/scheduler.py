@@ -4,7 +4,7 @@ Order: higher priority first; within one, whoever waits longest: a prompt since 
 since its last token. Who asks more often is not served more: when a request ends, those that wait for its
 sequence go to the back. A request is admitted once the KV cache has room for its whole prompt and reply, so
 a running row never lacks a slot; for a request of higher priority the lowest one running gives its room
-back and is rebuilt by prefill later.
+back and is rebuilt by prefill later, if that makes room enough.
 """
 
 import itertools
@@ -53,7 +53,7 @@ class Work:
     @property
     def pending(self) -> int:
         """Tokens to run before the next one can be chosen; all of them while it waits."""
-        return len(self.tokens) - (len(self.cached.tokens) if self.cached else 0)
+        return len(self.tokens) - (self.cached.length if self.cached else 0)
 
     def timings(self, now: float) -> Timings:
         admitted = self.admitted_at or now
@@ -84,7 +84,8 @@ class Scheduler:
         self, kv: KvCache, adapters: AdapterSlots, *, max_queue: int, max_rows: int, max_prefill_tokens: int
     ) -> None:
         self._kv, self._adapters = kv, adapters
-        self._max_queue, self._max_rows, self._max_prefill = max_queue, max_rows, max_prefill_tokens
+        self._max_queue, self._max_rows = max_queue, max_rows
+        self.max_prefill_tokens = max_prefill_tokens
         self._works: list[Work] = []
         self._arrivals = itertools.count(1)
         self._passes = 0
@@ -140,10 +141,10 @@ class Scheduler:
     def remove(self, work: Work) -> None:
         """Take a request out; its sequence stays in the KV cache, idle."""
         self._works.remove(work)
-        if work.cached:
-            self._kv.release(work.request.sequence_id)
-            work.cached = None
-            self._mean_ms += 0.1 * ((time.monotonic() - work.submitted) * 1e3 - self._mean_ms)
+        if not work.cached:
+            return
+        self._send_back(work)
+        self._mean_ms += 0.1 * ((time.monotonic() - work.submitted) * 1e3 - self._mean_ms)
         for other in self._works:
             if other.request.sequence_id == work.request.sequence_id:
                 other.arrival = next(self._arrivals)
@@ -156,10 +157,9 @@ class Scheduler:
     def _admit(self) -> None:
         """Give KV room to waiting requests, best first, until one finds none."""
         for work in sorted(self._works, key=lambda work: (-work.request.priority, work.arrival)):
-            if work.cached is None and not self._kv.in_use(work.request.sequence_id):
-                while not self._take_in(work):
-                    if not self._make_way(work):
-                        return
+            ready = work.cached is None and not self._kv.in_use(work.request.sequence_id)
+            if ready and not self._take_in(work) and not self._make_way(work):
+                return
 
     def _take_in(self, work: Work) -> bool:
         work.cached = self._kv.admit(work.request.sequence_id, work.use.origin, work.tokens, work.room)
@@ -167,27 +167,34 @@ class Scheduler:
             return False
         if work.admitted_at is None:
             work.admitted_at = time.monotonic()
-            work.cached_tokens = min(len(work.cached.tokens), len(work.request.prompt))
+            work.cached_tokens = min(work.cached.length, len(work.request.prompt))
         return True
 
     def _make_way(self, work: Work) -> bool:
-        """Send the lowest running request below `work`'s priority back to the queue, if there is one."""
+        """Take `work` in by sending running requests of lower priority back, lowest first; none in vain."""
         below = [
             other for other in self._works if other.cached and other.request.priority < work.request.priority
         ]
-        if not below:
+        names = {other.request.sequence_id for other in below}
+        if not below or not self._kv.fits(work.use.origin, work.tokens, work.room, without=names):
             return False
-        victim = min(below, key=lambda other: (other.request.priority, -other.arrival))
-        self._kv.release(victim.request.sequence_id)
-        victim.cached = None
-        return True
+        for victim in sorted(below, key=lambda other: (other.request.priority, -other.arrival)):
+            self._send_back(victim)
+            if self._take_in(work):
+                return True
+        return False
+
+    def _send_back(self, work: Work) -> None:
+        """Its sequence is idle from now on."""
+        self._kv.release(work.request.sequence_id)
+        work.cached = None
 
     def _choose(self) -> Iterator[Share]:
-        budget, rows, highest = self._max_prefill, 0, None
+        budget, rows, highest = self.max_prefill_tokens, 0, None
         adapters: set[str] = set()
         for work in sorted((work for work in self._works if work.cached), key=_urgency):
             if highest is not None and work.request.priority < highest:
-                budget = min(budget, self._max_prefill // LOW_SHARE)
+                budget = min(budget, self.max_prefill_tokens // LOW_SHARE)
             new = 1 if work.pending == 1 else min(work.pending, budget)
             wanted = adapters | {work.use.adapter.content_hash} if work.use.adapter else adapters
             if rows < self._max_rows and new and self._adapters.fit(wanted):
