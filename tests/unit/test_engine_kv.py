@@ -192,7 +192,7 @@ class AnyUse(RuleBasedStateMachine):
                 assert sequence.length < len(prompt)
                 self.running[name] = sequence
 
-    @precondition(lambda self: self.running)
+    @precondition(lambda self: bool(self.running))
     @rule(data=st.data(), tokens=TOKENS, fails=st.booleans())
     def extend(self, data: st.DataObject, tokens: list[int], fails: bool) -> None:
         sequence = self.running[data.draw(st.sampled_from(sorted(self.running)))]
@@ -204,7 +204,7 @@ class AnyUse(RuleBasedStateMachine):
         if fails:
             self.kv.truncate(sequence, before)
 
-    @precondition(lambda self: self.running)
+    @precondition(lambda self: bool(self.running))
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(sorted(self.running)))
