@@ -1,9 +1,7 @@
 -- Writes what every item is called in English to names.json in the world's folder, then ends the server.
 
 -- Titles carry marks for translation: \27(T@mod) … \27E.
-local function plain(text)
-	return text:gsub("\27%([^)]*%)", ""):gsub("\27[EF]", ""):match("^[^\n]*")
-end
+local function plain(text) return text:gsub("\27%([^)]*%)", ""):gsub("\27[EF]", ""):match("^[^\n]*") end
 
 core.register_on_mods_loaded(function()
 	local titles = {}
