@@ -70,7 +70,7 @@ def reference(models: Sequence[Any]) -> Floats:
 
 
 def check(runner: Runner, expected: Floats, adapters: Sequence[int] = (BASE, BASE), bar: float = 0.0) -> None:
-    """The root mean square error, relative to the reference's, is within the runner's bar, or `bar` if larger."""
+    """The root mean square error, relative to the reference's, is within the runner's bar, or `bar`."""
     ours = run(runner, adapters)
     error = float(np.linalg.norm(ours - expected) / np.linalg.norm(expected))
     assert error < max(bar, BARS[runner.name])
