@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from townsfolk.agents.session import View
-from townsfolk.agents.words import SLOTS, call, fill, phrase_words, words
-from townsfolk.types import ActionSpec, Node, Persona, Thing
+from townsfolk.agents.words import SLOTS, call, phrase_words
+from townsfolk.types import ActionSpec, Node, Persona, Thing, fill, words
 
 MATCH = 0.75
 SHORT = 5

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from townsfolk.agents.occasion import Occasion
 from townsfolk.agents.session import Session, View, Window
 from townsfolk.agents.template import ChatTemplate
-from townsfolk.agents.words import call, fill
+from townsfolk.agents.words import call
 from townsfolk.errors import InvalidRequest
-from townsfolk.types import EventKind, Memory, Persona
+from townsfolk.types import EventKind, Memory, Persona, fill
 
 Messages = list[tuple[str, str]]
 SHOWN_PLAYER, SHOWN_NAME = "Player", "Ida"

@@ -1,6 +1,6 @@
 """Words of players, names of things: how the one is matched with the other."""
 
-import re
+from townsfolk.types import words
 
 SLOTS = frozenset({"{item}", "{node}", "{player}"})
 """Placeholders in an action's phrases."""
@@ -10,22 +10,6 @@ ECHO = 0.7
 def call(name: str, title: str = "") -> str:
     """How a registered name is called in speech: its title, else the name without its mod."""
     return title or name.rpartition(":")[2].replace("_", " ")
-
-
-def fill(text: str, **values: str) -> str:
-    """`text` of a persona file with `{name}` and the like replaced; other braces stay as they are."""
-    for key, value in values.items():
-        text = text.replace(f"{{{key}}}", value)
-    return text
-
-
-def words(text: str) -> list[str]:
-    """Lower-case words, plurals and apostrophes taken off."""
-    plain = re.sub(r"['’]", "", text.lower())
-    return [
-        word[:-1] if len(word) > 3 and word.endswith("s") else word
-        for word in re.findall(r"[a-z0-9]+", plain)
-    ]
 
 
 def echoes(sentence: str, said: str) -> bool:

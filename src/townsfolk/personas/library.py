@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from townsfolk.errors import ConfigError, UnknownName
-from townsfolk.types import Persona
+from townsfolk.types import Persona, faults_told
 
 SHIPPED = Path(__file__).parent
 MAX_FILE_BYTES = 100_000
@@ -28,8 +28,7 @@ def load_persona(folder: Path) -> Persona:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{file}: can't be read: {error}") from error
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise ConfigError(f"{file}: {faults}") from error
+        raise ConfigError(f"{file}: {'; '.join(faults_told(error))}") from error
     if persona.name != folder.name:
         raise ConfigError(
             f"{file}: name is {persona.name!r} but the folder is {folder.name!r}: make them equal"

@@ -16,9 +16,10 @@ from random import Random
 
 from townsfolk.errors import ConfigError
 from townsfolk.training.exchange import Exchange
-from townsfolk.training.names import Names, words
+from townsfolk.training.names import Names
 from townsfolk.training.rows import HELD_OUT, MANIFEST, TRAIN, DataRow, write_rows
 from townsfolk.training.vary import varied
+from townsfolk.types import fill, words
 
 SCHEMA = 1
 NEAR_COPY = 0.7
@@ -116,7 +117,7 @@ def _row(exchange: Exchange, persona: str, group: str, names: Names, seed: int, 
         group=group,
         observation=exchange.observation(persona, names, name=villager, player=player),
         remembers=exchange.remembers,
-        reply=(act + speech).replace("{player}", player).replace("{name}", villager).rstrip(),
+        reply=fill(act + speech, player=player, name=villager).rstrip(),
     )
 
 

@@ -4,8 +4,8 @@ One YAML file a persona in `data/dialogue`; docs/dataset_formats.md has the sche
 a prompt is written: an exchange becomes an observation, just as a game would send it.
 """
 
-import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -29,6 +29,8 @@ from townsfolk.types import (
     Surroundings,
     Text,
     Thing,
+    faults_told,
+    fill,
 )
 
 MAX_FILE_BYTES = 2_000_000
@@ -41,7 +43,7 @@ Place = Annotated[
     str, StringConstraints(pattern=rf'^\d{{1,3}} ({"|".join(get_args(Direction))})( ".{{1,200}}")?$')
 ]
 """`4 north`, and what is written on it: `3 east "market"`."""
-Thing_ = Annotated[str, StringConstraints(pattern=rf"^(({'|'.join(KINDS)}) )?[A-Za-z0-9_.:{{}}-]{{1,64}}$")]
+Seen = Annotated[str, StringConstraints(pattern=rf"^(({'|'.join(KINDS)}) )?[A-Za-z0-9_.:{{}}-]{{1,64}}$")]
 """`default:chest`, `mob dmobs:wolf`, `player mia`."""
 Count = Annotated[int, Field(ge=1, le=65_535)]
 Topic = Literal[
@@ -56,7 +58,7 @@ class Exchange(Message):
     said: Text = ""
     gift: Mapping[Name, Count] = {}
     punched: bool = False
-    near: Mapping[Thing_, Place] = {}
+    near: Mapping[Seen, Place] = {}
     have: Mapping[Name, Count] = {}
     """What the villager carries."""
     holds: OptionalName = ""
@@ -83,9 +85,7 @@ class Exchange(Message):
     def observation(self, persona: str, names: Names, *, name: str, player: str) -> Observation:
         """What a game would send of it; `names` says what things are called."""
 
-        def filled(text: str) -> str:
-            return text.replace("{player}", player).replace("{name}", name)
-
+        filled = partial(fill, player=player, name=name)
         near = {filled(what): place for what, place in self.near.items()}
         things = [_thing(what, place, names) for what, place in near.items() if " " in what]
         if not any(thing.name == player for thing in things):
@@ -147,25 +147,27 @@ def read_exchanges(file: Path) -> list[Exchange]:
         try:
             found.append(Exchange.model_validate(row))
         except ValidationError as error:
-            wrong += [f"exchange {number}: {_where(fault['loc'])}{fault['msg']}" for fault in error.errors()]
+            wrong += [f"exchange {number}: {fault}" for fault in faults_told(error)]
     if wrong:
         raise ConfigError(f"{file}: {'; '.join(wrong)}")
     return found
 
 
-def _where(place: tuple[int | str, ...]) -> str:
-    return f"{'.'.join(map(str, place))}: " if place else ""
+def parts_of(place: str) -> tuple[int, str, str]:
+    """A `Place`: steps, direction, and what is written on it."""
+    steps, way, *written = place.split(" ", 2)
+    return int(steps), way, "".join(written)[1:-1]
 
 
 def _thing(what: str, place: str, names: Names) -> Thing:
     kind, name = what.split(" ")
-    distance, direction = place.split(" ")[:2]
+    steps, direction, _ = parts_of(place)
     return Thing.model_validate(
         {
             "kind": kind,
             "name": name,
             "title": names.titles.get(name, "") if kind in ("mob", "item") else "",
-            "distance": float(distance),
+            "distance": steps,
             "direction": direction,
             "hostile": name in names.hostile,
         }
@@ -173,14 +175,13 @@ def _thing(what: str, place: str, names: Names) -> Thing:
 
 
 def _node(name: str, place: str, names: Names) -> Node:
-    written = re.search(r'"(.*)"', place)
-    distance, direction = place.split(" ")[:2]
+    steps, direction, written = parts_of(place)
     return Node.model_validate(
         {
             "name": name,
             "title": names.titles.get(name, ""),
-            "distance": float(distance),
+            "distance": steps,
             "direction": direction,
-            "text": written[1] if written else "",
+            "text": written,
         }
     )

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import get_args
 
-from townsfolk.training.exchange import Exchange
-from townsfolk.training.names import Names, words
-from townsfolk.types import Direction, Persona
+from townsfolk.training.exchange import Exchange, parts_of
+from townsfolk.training.names import Names
+from townsfolk.types import Direction, Persona, words
 
 ARGUMENTS = {
     "goto": "near", "follow": "near", "look_at": "near", "dig": "near", "take": "near", "attack": "near",
@@ -39,7 +39,7 @@ def _absent(exchange: Exchange, persona: Persona, names: Names) -> Iterator[str]
     if absent:
         yield f"the reply speaks of {', '.join(absent)}, which the scene does not show"
     told = {way for way in get_args(Direction)[:-1] if re.search(rf"\b{way}\b", exchange.reply.lower())}
-    seen = {place.split(" ")[1] for place in exchange.near.values()}
+    seen = {parts_of(place)[1] for place in exchange.near.values()}
     wrong = sorted(told - seen - {*words(exchange.said)} - {exchange.act.removeprefix("move_")})
     if wrong:
         yield f"the reply says {', '.join(wrong)}, where nothing is"

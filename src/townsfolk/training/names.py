@@ -1,20 +1,13 @@
 """What the things of a game are called: `data/names`, read from running servers."""
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from townsfolk.errors import ConfigError
-
-
-def words(text: str) -> list[str]:
-    """Lower-case words without plural s and apostrophes."""
-    plain = re.sub(r"['’]", "", text.lower())
-    return [w[:-1] if len(w) > 3 and w.endswith("s") else w for w in re.findall(r"[a-z0-9]+", plain)]
-
+from townsfolk.types import words
 
 EVERYDAY = frozenset(
     words("""

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from townsfolk.errors import ConfigError
-from townsfolk.types import Message, Observation, PersonaName, Text
+from townsfolk.types import Message, Observation, PersonaName, Text, faults_told
 
 MANIFEST, TRAIN, HELD_OUT = "manifest.json", "train.jsonl", "held_out.jsonl"
 """Files of a dataset's folder."""
@@ -66,7 +66,7 @@ def _row(line: str, where: str) -> DataRow:
     try:
         return DataRow.model_validate_json(line)
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in error.errors())
+        told = "; ".join(faults_told(error))
         raise ConfigError(f"{where}: {told}; build the dataset again") from error
 
 

@@ -11,8 +11,9 @@ import re
 from collections.abc import Mapping
 from random import Random
 
-from townsfolk.training.exchange import Exchange
-from townsfolk.training.names import Names, words
+from townsfolk.training.exchange import Exchange, parts_of
+from townsfolk.training.names import Names
+from townsfolk.types import words
 
 COMPASS = ("north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest")
 _WAY = re.compile(rf"(?<![a-z])({'|'.join(sorted(COMPASS, key=len, reverse=True))})", re.IGNORECASE)
@@ -59,17 +60,17 @@ def turned(exchange: Exchange, random: Random) -> Exchange:
 def moved(exchange: Exchange, random: Random) -> Exchange:
     """Each distance that the reply tells drawn anew, so that the order by distance stays."""
     near, reply = dict(exchange.near), exchange.reply
-    if _numbers(reply) - {int(place.split(" ")[0]) for place in near.values()} or _RELATIVE & {*words(reply)}:
+    if _numbers(reply) - {parts_of(place)[0] for place in near.values()} or _RELATIVE & {*words(reply)}:
         return exchange  # it reckons: "nine steps, two before the lava", "five north, just past the door"
     for what, place in exchange.near.items():
-        steps, direction = place.split(" ", 1)
-        told = _told(reply, int(steps))
-        others = [int(other.split(" ")[0]) for name, other in near.items() if name != what]
-        if told and int(steps) not in others and not _told(exchange.said, int(steps)):
-            low = max((other + 1 for other in others if other < int(steps)), default=NEAREST)
-            high = min((other - 1 for other in others if other > int(steps)), default=FARTHEST)
-            drawn = random.randint(min(low, int(steps)), max(high, int(steps)))
-            near[what] = f"{drawn} {direction}"
+        steps, *rest = parts_of(place)
+        told = _told(reply, steps)
+        others = [parts_of(other)[0] for name, other in near.items() if name != what]
+        if told and steps not in others and not _told(exchange.said, steps):
+            low = max((other + 1 for other in others if other < steps), default=NEAREST)
+            high = min((other - 1 for other in others if other > steps), default=FARTHEST)
+            drawn = random.randint(min(low, steps), max(high, steps))
+            near[what] = _place(drawn, *rest)
             reply = re.sub(rf"\b{told}\b", _like(told, drawn), reply, count=1)
     return exchange.model_copy(update={"near": near, "reply": reply})
 
@@ -104,8 +105,12 @@ def _turn(text: str, by: Mapping[str, str]) -> str:
 
 def _turn_place(place: str, by: Mapping[str, str]) -> str:
     """What is written on a sign stays."""
-    steps, way, *written = place.split(" ", 2)
-    return " ".join((steps, by.get(way, way), *written))
+    steps, way, written = parts_of(place)
+    return _place(steps, by.get(way, way), written)
+
+
+def _place(steps: int, way: str, written: str) -> str:
+    return f'{steps} {way} "{written}"' if written else f"{steps} {way}"
 
 
 def _numbers(text: str) -> set[int]:

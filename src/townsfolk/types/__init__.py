@@ -1,4 +1,5 @@
-"""The messages that travel between the stages, each bounded, none with behaviour.
+"""The messages that travel between the stages, each bounded, none with behaviour; and `text`, what stages do
+alike with words.
 
 The same fields stand in `proto/townsfolk/v1/*.proto` (gRPC) and in the HTTP bodies; a test keeps
 the two equal. Units: positions in nodes (x east, y UP, z north), times in seconds of the game's
@@ -57,6 +58,7 @@ from townsfolk.types.record import (
     UnloadAdapter,
 )
 from townsfolk.types.registry import ActionSpec, ArgKind, ArgSpec, Connected, Game, PersonaActions
+from townsfolk.types.text import faults_told, fill, words
 
 __all__ = [
     "MAX_CONTEXT",
@@ -112,4 +114,7 @@ __all__ = [
     "Unasked",
     "UnloadAdapter",
     "Verdict",
+    "faults_told",
+    "fill",
+    "words",
 ]
