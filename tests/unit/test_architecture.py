@@ -8,7 +8,17 @@ import pytest
 import townsfolk
 
 PACKAGE = Path(townsfolk.__file__).parent
-STAGES = ("gateway", "agents", "personas", "engine", "interpreter", "policy", "feedback", "training")
+STAGES = (
+    "gateway",
+    "agents",
+    "personas",
+    "engine",
+    "interpreter",
+    "policy",
+    "feedback",
+    "training",
+    "promotion",
+)
 COMMON = {"types", "errors", "config", "__version__"}
 
 

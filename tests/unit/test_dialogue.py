@@ -9,8 +9,8 @@ import yaml
 
 from townsfolk.errors import ConfigError
 from townsfolk.personas import PersonaLibrary
-from townsfolk.training import Exchange, faults, read_exchanges, read_names
-from townsfolk.training.names import Names
+from townsfolk.training.data import Exchange, faults, read_exchanges, read_names
+from townsfolk.training.data.names import Names
 from townsfolk.types import EventKind, Persona
 
 DATA = Path(__file__).parents[2] / "data"

@@ -7,9 +7,9 @@ from random import Random
 import pytest
 
 from townsfolk.personas import PersonaLibrary
-from townsfolk.training import Exchange, faults, read_exchanges, read_names
-from townsfolk.training.names import Names
-from townsfolk.training.vary import crowded, moved, turned, varied
+from townsfolk.training.data import Exchange, faults, read_exchanges, read_names
+from townsfolk.training.data.names import Names
+from townsfolk.training.data.vary import crowded, moved, turned, varied
 
 DATA = Path(__file__).parents[2] / "data"
 IRON = Exchange(

@@ -13,7 +13,7 @@ from townsfolk.cli.options import AsJson, ConfigFile, show
 from townsfolk.config import load_settings
 
 if TYPE_CHECKING:
-    from townsfolk.training import Exchange
+    from townsfolk.training.data import Exchange
 
 app = typer.Typer(help="What villagers learn from.", no_args_is_help=True)
 Folder = Annotated[Path, typer.Option("--data", help="The folder that holds dialogue/ and names/.")]
@@ -28,7 +28,7 @@ def data() -> None:
 def check(folder: Folder = Path("data"), config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Check the authored exchanges, one file a persona, and count them; status 1 if one has a fault."""
     from townsfolk.personas import PersonaLibrary
-    from townsfolk.training import faults, read_exchanges, read_names
+    from townsfolk.training.data import faults, read_exchanges, read_names
 
     names = read_names(folder / "names")
     library = PersonaLibrary.read(load_settings(config).personas_dirs)
@@ -55,8 +55,8 @@ def build(
     as_json: AsJson = False,
 ) -> None:
     """Make a dataset of the authored exchanges: variants of each, a tenth of them held out."""
-    from townsfolk.training import read_exchanges, read_names
-    from townsfolk.training.dataset import Recipe, build_dataset
+    from townsfolk.training.data import read_exchanges, read_names
+    from townsfolk.training.data.dataset import Recipe, build_dataset
 
     files = sorted((folder / "dialogue").glob("*.yaml"))
     exchanges = {file.stem: read_exchanges(file) for file in files}

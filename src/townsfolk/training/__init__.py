@@ -1,7 +1,6 @@
-"""8 LEARN: what villagers should say and do, as data."""
+"""8 LEARN: from what happened to a better villager.
 
-from townsfolk.training.exchange import Exchange, read_exchanges
-from townsfolk.training.grounding import faults
-from townsfolk.training.names import Names, read_names
-
-__all__ = ["Exchange", "Names", "faults", "read_exchanges", "read_names"]
+data        what was authored, played and rated -> a dataset
+stages      a dataset -> an adapter
+evaluation  an adapter, as it is served -> figures
+"""

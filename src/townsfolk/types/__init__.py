@@ -31,6 +31,7 @@ from townsfolk.types.decision import (
     StepReply,
     Verdict,
 )
+from townsfolk.types.manifest import Manifest, Stage
 from townsfolk.types.observation import (
     Event,
     EventKind,
@@ -87,6 +88,7 @@ __all__ = [
     "Knowledge",
     "LoadAdapter",
     "LogEntry",
+    "Manifest",
     "Memory",
     "Message",
     "Name",
@@ -105,6 +107,7 @@ __all__ = [
     "SelfState",
     "Slot",
     "Stack",
+    "Stage",
     "StepReply",
     "StepRequest",
     "Surroundings",

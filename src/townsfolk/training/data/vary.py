@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping
 from random import Random
 
-from townsfolk.training.exchange import Exchange, parts_of
-from townsfolk.training.names import Names
+from townsfolk.training.data.exchange import Exchange, parts_of
+from townsfolk.training.data.names import Names
 from townsfolk.types import words
 
 COMPASS = ("north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest")

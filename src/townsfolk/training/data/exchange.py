@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from townsfolk.errors import ConfigError
-from townsfolk.training.names import Names
+from townsfolk.training.data.names import Names
 from townsfolk.types import (
     Direction,
     Event,

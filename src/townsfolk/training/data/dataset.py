@@ -15,10 +15,10 @@ from pathlib import Path
 from random import Random
 
 from townsfolk.errors import ConfigError
-from townsfolk.training.exchange import Exchange
-from townsfolk.training.names import Names
-from townsfolk.training.rows import HELD_OUT, MANIFEST, TRAIN, DataRow, write_rows
-from townsfolk.training.vary import varied
+from townsfolk.training.data.exchange import Exchange
+from townsfolk.training.data.names import Names
+from townsfolk.training.data.rows import HELD_OUT, MANIFEST, TRAIN, DataRow, write_rows
+from townsfolk.training.data.vary import varied
 from townsfolk.types import fill, words
 
 SCHEMA = 1
@@ -129,7 +129,7 @@ def _unheard_of(names: Sequence[str], exchange: Exchange, random: Random) -> str
 
 def _without_copies(rows: Iterable[DataRow]) -> list[DataRow]:
     """Rows that say and show the same count once."""
-    unique = {(row.persona, row.observation.model_dump_json(), row.reply): row for row in rows}
+    unique = {(row.persona, row.scene(), row.reply): row for row in rows}
     return list(unique.values())
 
 

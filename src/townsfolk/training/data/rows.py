@@ -7,9 +7,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from townsfolk.errors import ConfigError
 from townsfolk.types import Message, Observation, PersonaName, Text, faults_told
@@ -28,13 +28,30 @@ class DataRow(Message):
     source: Source
     group: Text
     """Rows of one group (variants, near-copies, one player's turns) are never on both sides of a split."""
-    observation: Observation
+    observation: Observation | None = None
+    """What the game sent; None where only `context` is known."""
+    context: Annotated[str, StringConstraints(max_length=4_000)] = ""
+    """The window's text as the model saw it, of a turn that was played or a file that was imported."""
     remembers: Text = ""
     """What the villager has in mind of the player: observations do not tell it."""
     reply: Text
     """The tag first, where there is one, then the speech: just what is to be decoded."""
+    rejected: Text = ""
+    """A worse reply to the same; empty: none is known."""
+    reward: float | None = Field(default=None, ge=-1, le=1)
+    """As players judged the reply; None: it was not judged, but is one to imitate."""
     weight: float = Field(default=1.0, gt=0, le=10)
     """How much the row's loss counts."""
+
+    @model_validator(mode="after")
+    def _one_scene(self) -> "DataRow":
+        if (self.observation is None) == (not self.context):
+            raise ValueError("a row has exactly one of observation and context")
+        return self
+
+    def scene(self) -> str:
+        """What the villager saw, as one text: rows of the same scene say the same here."""
+        return self.observation.model_dump_json() if self.observation else self.context
 
 
 def write_rows(file: Path, rows: Iterable[DataRow]) -> str:

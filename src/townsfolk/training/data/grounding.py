@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import get_args
 
-from townsfolk.training.exchange import Exchange, parts_of
-from townsfolk.training.names import Names
+from townsfolk.training.data.exchange import Exchange, parts_of
+from townsfolk.training.data.names import Names
 from townsfolk.types import Direction, Persona, words
 
 ARGUMENTS = {

@@ -1,0 +1,1 @@
+"""Replies of a served adapter -> figures, bars and pages."""

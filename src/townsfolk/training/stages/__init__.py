@@ -1,0 +1,1 @@
+"""A dataset, as tokens -> an adapter. Torch lives here and nowhere else."""

@@ -1,0 +1,33 @@
+"""One row as the model is to see it: the contract between a dataset's rows and every training stage.
+
+It refuses to know texts and templates: whoever serves a persona writes its prompt, so that a villager is
+trained on just what it will be shown (serving/rehearsal.py).
+"""
+
+from dataclasses import dataclass
+
+Ids = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """A prompt and what was, or should be, said to it.
+
+    Attributes:
+        prompt: ids up to and with the opening of the reply.
+        shared: how many of them, from the first, every row of the persona begins with.
+        reply: ids of the reply, the end of the turn among them: the only ones with a loss.
+        rejected: a worse reply to the same, the end of the turn among its ids; empty: none is known.
+        reward: -1 to 1, as players judged the reply; None: it was not judged, but is one to imitate.
+        weight: how much the row counts.
+    """
+
+    id: str
+    persona: str
+    group: str
+    prompt: Ids
+    shared: int
+    reply: Ids
+    rejected: Ids = ()
+    reward: float | None = None
+    weight: float = 1.0
