@@ -59,6 +59,7 @@ from townsfolk.types.record import (
     UnloadAdapter,
 )
 from townsfolk.types.registry import ActionSpec, ArgKind, ArgSpec, Connected, Game, PersonaActions
+from townsfolk.types.reward import RewardHead
 from townsfolk.types.text import faults_told, fill, words
 
 __all__ = [
@@ -103,6 +104,7 @@ __all__ = [
     "Position",
     "Rating",
     "Refused",
+    "RewardHead",
     "Sampling",
     "SelfState",
     "Slot",
