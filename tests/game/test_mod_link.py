@@ -12,8 +12,9 @@ from typing import cast
 import pytest
 from contract_service import ContractService, Mode
 
-from server import TOWNSFOLK_MOD, LuantiServer
+from server import REPOSITORY, TOWNSFOLK_MOD, LuantiServer
 from townsfolk.demo.player import Player
+from townsfolk.training.data import read_actions
 from townsfolk.types import Action, Position
 
 pytestmark = pytest.mark.game
@@ -88,7 +89,7 @@ def village(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Village]:
 def test_registry_reaches_the_service(village: Village) -> None:
     village.wait(lambda: len(village.service.games) >= 2)
     game = village.service.games[-1]
-    assert {"say", "follow", "dig", "wander", "give"} <= {action.name for action in game.actions}
+    assert game.actions == read_actions(REPOSITORY / "data" / "names"), "write it anew: scripts/names"
     assert game.personas == ("explorer",)
     assert game.game_name == "minetest_game"
     assert game.game_id == village.service.games[0].game_id

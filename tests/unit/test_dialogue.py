@@ -9,7 +9,7 @@ import yaml
 
 from townsfolk.errors import ConfigError
 from townsfolk.personas import PersonaLibrary
-from townsfolk.training.data import Exchange, faults, read_exchanges, read_names
+from townsfolk.training.data import Exchange, faults, read_actions, read_exchanges, read_names
 from townsfolk.training.data.names import Names
 from townsfolk.types import EventKind, Persona
 
@@ -104,3 +104,13 @@ def test_an_exchange_becomes_what_a_game_would_send(names: Names) -> None:
     assert (seen.around.nodes[0].text, seen.around.nodes[0].direction) == ("market", "north")
     assert [(stack.name, stack.count) for stack in seen.me.inventory] == [("default:apple", 3)]
     assert [event.kind for event in seen.events] == [EventKind.PLACED, EventKind.GIFT]
+
+
+def test_actions_are_read_beside_the_names(tmp_path: Path, names: Names) -> None:
+    actions = {action.name for action in read_actions(DATA / "names")}
+    personas = PersonaLibrary.read().personas.values()
+    assert {action for persona in personas for action in persona.actions} <= actions
+    assert actions.isdisjoint(names.titles)
+    (tmp_path / "actions.json").write_text('[{"name": "Fly"}]')
+    with pytest.raises(ConfigError, match=r"0\.name.*scripts/names"):
+        read_actions(tmp_path)

@@ -1,7 +1,12 @@
--- Writes what every item is called in English to names.json in the world's folder, then ends the server.
+-- Writes what every item is called in English to names.json in the world's folder, and the actions with
+-- which the mod greets the service to actions.json; then ends the server.
 
 -- Titles carry marks for translation: \27(T@mod) … \27E.
 local function plain(text) return text:gsub("\27%([^)]*%)", ""):gsub("\27[EF]", ""):match("^[^\n]*") end
+
+local function write(file, value)
+	core.safe_file_write(("%s/%s.json"):format(core.get_worldpath(), file), core.write_json(value))
+end
 
 core.register_on_mods_loaded(function()
 	local titles = {}
@@ -10,6 +15,7 @@ core.register_on_mods_loaded(function()
 			titles[name] = plain(def.short_description or def.description or "")
 		end
 	end
-	core.safe_file_write(core.get_worldpath() .. "/names.json", core.write_json(titles))
+	write("names", titles)
+	write("actions", townsfolk.get_actions())
 	core.after(0, core.request_shutdown)
 end)

@@ -21,6 +21,7 @@ return {
 
 	register_action = tf.actions.register,
 	unregister_action = tf.actions.unregister,
+	get_actions = tf.actions.specs,
 	allow_actions = tf.execute.allow,
 	perform = tf.execute.submit,
 	stop = tf.execute.stop,

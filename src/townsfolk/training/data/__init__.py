@@ -2,6 +2,6 @@
 
 from townsfolk.training.data.exchange import Exchange, read_exchanges
 from townsfolk.training.data.grounding import faults
-from townsfolk.training.data.names import Names, read_names
+from townsfolk.training.data.names import Names, read_actions, read_names
 
-__all__ = ["Exchange", "Names", "faults", "read_exchanges", "read_names"]
+__all__ = ["Exchange", "Names", "faults", "read_actions", "read_exchanges", "read_names"]

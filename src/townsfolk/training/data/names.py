@@ -1,13 +1,19 @@
-"""What the things of a game are called: `data/names`, read from running servers."""
+"""What a game's things are called and what villagers can do: `data/names`, read from running servers."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from townsfolk.errors import ConfigError
-from townsfolk.types import words
+from townsfolk.types import ActionSpec, faults_told, words
+
+ACTIONS_FILE = "actions.json"
+"""Of the same folder: the registry with which the mod greets the service."""
 
 EVERYDAY = frozenset(
     words("""
@@ -42,15 +48,32 @@ def read_names(folder: Path) -> Names:
     """
     titles: dict[str, str] = {}
     hostile = set()
-    for file in sorted(folder.glob("*.json")):
-        try:
-            entries = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{file}: can't be read: {error}") from error
-        for name, entry in entries.items():
+    for file in sorted(set(folder.glob("*.json")) - {folder / ACTIONS_FILE}):
+        for name, entry in _read(file).items():
             titles[name] = entry if isinstance(entry, str) else entry["title"]
             if isinstance(entry, dict) and entry["hostile"]:
                 hostile.add(name)
     if not titles:
         raise ConfigError(f"{folder}: no names there: give the folder that holds minetest_game.json")
     return Names(titles, frozenset(hostile))
+
+
+def read_actions(folder: Path) -> tuple[ActionSpec, ...]:
+    """The actions in `folder`'s `actions.json`: what `Game.actions` is when the mod connects.
+
+    Raises:
+        ConfigError: no such file, or one that holds other than actions.
+    """
+    file = folder / ACTIONS_FILE
+    try:
+        return TypeAdapter(tuple[ActionSpec, ...]).validate_python(_read(file))
+    except ValidationError as error:
+        told = "; ".join(faults_told(error))
+        raise ConfigError(f"{file}: {told}: write it anew by scripts/names") from error
+
+
+def _read(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file}: can't be read: {error}") from error
