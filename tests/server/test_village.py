@@ -243,7 +243,7 @@ def test_memory_outlives_the_service(settings: Settings) -> None:
     second.store.drain()
     (_, again) = second.store.recent_turns(GAME.game_id, "v1", 5)
     second.close()
-    assert "Alice gave you default:apple" in again.context
+    assert "Alice gave you 1 apple" in again.context
 
 
 def test_outcomes_reach_the_row_and_the_log(rooms: Rooms) -> None:

@@ -4,8 +4,10 @@ from townsfolk.agents.hints import RequestMatcher, facts
 from townsfolk.agents.occasion import Occasion, occasion_in
 from townsfolk.agents.offers import offers_for
 from townsfolk.agents.prompt import PromptBuilder
+from townsfolk.agents.scene import told
 from townsfolk.agents.session import Session, View, Window
 from townsfolk.agents.template import ChatTemplate
+from townsfolk.agents.unaided import unaided
 from townsfolk.agents.words import echoes
 
 __all__ = [
@@ -20,4 +22,6 @@ __all__ = [
     "facts",
     "occasion_in",
     "offers_for",
+    "told",
+    "unaided",
 ]

@@ -63,13 +63,15 @@ def facts(text: str, view: View, persona: Persona, name: str) -> tuple[str, ...]
     """What the villager sees or knows that `text` speaks of, most telling first."""
     said = frozenset(words(text))
     found = [*_seen(said, (*view.around.nodes, *view.around.things)), *_carried(said, view)]
-    found += _written(said, view)
-    found += [
-        fill(known.says, name=name)
-        for known in persona.knowledge
-        if any(set(words(topic)) <= said for topic in known.about)
-    ]
+    found += [*_written(said, view), *knowledge(text, persona, name)]
     return tuple(dict.fromkeys(found))[:MAX_FACTS]
+
+
+def knowledge(text: str, persona: Persona, name: str) -> tuple[str, ...]:
+    """What the persona knows that `text` speaks of."""
+    said = frozenset(words(text))
+    touched = (it for it in persona.knowledge if any(set(words(topic)) <= said for topic in it.about))
+    return tuple(fill(known.says, name=name) for known in touched)[:MAX_FACTS]
 
 
 def _slots(view: View) -> dict[str, frozenset[str]]:

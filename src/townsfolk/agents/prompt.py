@@ -7,11 +7,10 @@ it is full, the older half of the windows goes at once and the rest is prefilled
 from collections.abc import Callable, Sequence
 
 from townsfolk.agents.occasion import Occasion
-from townsfolk.agents.session import Session, View, Window
+from townsfolk.agents.session import Session, Window
 from townsfolk.agents.template import ChatTemplate
-from townsfolk.agents.words import call
 from townsfolk.errors import InvalidRequest
-from townsfolk.types import EventKind, Memory, Persona, fill
+from townsfolk.types import EventKind, Persona, fill
 
 Messages = list[tuple[str, str]]
 SHOWN_PLAYER, SHOWN_NAME = "Player", "Ida"
@@ -24,11 +23,12 @@ class PromptBuilder:
     """Prompts for one base model.
 
     Attributes:
+        template: the base model's.
         max_tokens: what a prompt may have, the reply not counted.
     """
 
     def __init__(self, template: ChatTemplate, max_tokens: int, defuse: Callable[[str], str]) -> None:
-        self._template, self.max_tokens, self._defuse = template, max_tokens, defuse
+        self.template, self.max_tokens, self._defuse = template, max_tokens, defuse
 
     def build(self, session: Session, persona: Persona, window_text: str) -> list[int]:
         """Ids of the whole prompt that ends with `window_text`, at most `max_tokens` of them."""
@@ -42,7 +42,7 @@ class PromptBuilder:
 
     def opening(self, persona: Persona) -> list[int]:
         """Ids of what every prompt of a persona begins with."""
-        return self._template.encode(opening(persona))[: self.max_tokens]
+        return self.template.encode(opening(persona))[: self.max_tokens]
 
     def fit(self, shown: Messages, told: Messages) -> list[int]:
         """Ids of `shown`, the persona's opening, and of the end of `told`, at most `max_tokens` of them.
@@ -58,7 +58,7 @@ class PromptBuilder:
         while kept and _length(kept) > most:
             kept = _shortened(kept)
         while kept:
-            prompt = self._template.encode([*shown, *kept])
+            prompt = self.template.encode([*shown, *kept])
             if len(prompt) <= self.max_tokens:
                 return prompt
             kept = _shortened(kept)
@@ -67,19 +67,17 @@ class PromptBuilder:
             "them, or raise engine.max_context"
         )
 
-    def window_text(self, session: Session, view: View, occasion: Occasion, hints: Sequence[str]) -> str:
-        """This turn's context window: the state, what is remembered, what happened, the hints.
+    def window_text(self, session: Session, occasion: Occasion, told: Sequence[str]) -> str:
+        """This turn's context window: the sentences `told` of the scene, and what happened.
 
         Names, titles and words of players are untrusted: no line of theirs becomes two, none holds a tag.
         """
-        known = [_state(view), _remembered(session.memories.get(occasion.player)), *hints]
-        return lines(
-            *(one_line(self._defuse(line)) for line in (aside(known), _happened(occasion, session.name)))
-        )
+        happened = _happened(occasion, session.name)
+        return lines(*(one_line(self._defuse(line)) for line in (aside(told), happened)))
 
     def _encode(self, session: Session, persona: Persona, window_text: str) -> list[int]:
         kept = list(session.windows)[max(session.first_window, len(session.windows) - persona.history) :]
-        return self._template.encode([*opening(persona), *_exchanges(kept), ("user", window_text)])
+        return self.template.encode([*opening(persona), *_exchanges(kept), ("user", window_text)])
 
 
 def opening(persona: Persona) -> Messages:
@@ -141,21 +139,3 @@ def aside(sentences: Sequence[str]) -> str:
 
 def _exchanges(windows: Sequence[Window]) -> Messages:
     return [message for it in windows for message in (("user", it.text), ("assistant", it.reply))]
-
-
-def _state(view: View) -> str:
-    """What matters of the moment; the rest of the view comes in as facts when it is spoken of."""
-    told = ["It is night."] if not 0.2 < view.time_of_day < 0.8 else []
-    told += [
-        f"A {call(thing.name, thing.title)} is {thing.distance:.0f} steps {thing.direction}: danger!"
-        for thing in view.around.things
-        if thing.hostile
-    ][:2]
-    if view.me.hp < view.me.hp_max / 2:
-        told.append("You are hurt.")
-    return " ".join(told)
-
-
-def _remembered(memory: Memory | None) -> str:
-    kept = [fact for fact in memory.facts if not fact.startswith("said")] if memory else []
-    return f"{memory.player} {' and '.join(kept[-2:])}." if memory and kept else ""

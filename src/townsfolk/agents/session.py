@@ -6,10 +6,13 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from townsfolk.agents.words import call
 from townsfolk.errors import InvalidRequest
 from townsfolk.types import Event, EventKind, Memory, Observation, SelfState, Surroundings
 
 MAX_FACTS = 8
+MAX_PLACED = 64
+"""Events of building kept: a villager speaks of what was built lately."""
 MAX_PLAYERS = 256
 """Players that a villager keeps in mind; the one not seen for longest is forgotten for a new one."""
 
@@ -39,6 +42,7 @@ class Session:
         windows: the last turns, oldest first; a ring buffer.
         first_window: how many of `windows` the prompt leaves out; moved on by PromptBuilder alone.
         memories: player -> what is remembered of them.
+        placed: what players built near it lately.
         restored: whether `windows` and `memories` go on from what was stored.
     """
 
@@ -49,6 +53,7 @@ class Session:
         self.windows: deque[Window] = deque(maxlen=size)
         self.first_window = 0
         self.memories: dict[str, Memory] = {}
+        self.placed: deque[Event] = deque(maxlen=MAX_PLACED)
         self.restored = False
         self._last_event_at = -math.inf
 
@@ -101,6 +106,8 @@ class Session:
         """Keep in mind what players did; gives the memories that changed."""
         changed = {}
         for event in events:
+            if event.kind is EventKind.PLACED:
+                self.placed.append(event)
             fact = _fact(event)
             if event.who and (fact or event.kind is EventKind.JOINED):
                 grown = self._grown(event, fact)
@@ -130,7 +137,7 @@ class Session:
 def _fact(event: Event) -> str:
     """What is worth remembering of an event, as the prompt will say it of the player."""
     if event.kind is EventKind.GIFT:
-        return f"gave you {event.name}"
+        return f"gave you {event.count or 1} {call(event.name)}"
     if event.kind is EventKind.PUNCHED:
         return "hit you"
     if event.kind is EventKind.SPOKEN_TO and event.text:

@@ -16,6 +16,7 @@ model, quantize, tokenizer, adapters   files -> checked objects
 from townsfolk.engine.adapters import base_reference
 from townsfolk.engine.constraint import Constraint
 from townsfolk.engine.engine import AdapterInfo, Engine, EngineStats, PassReport, RequestHandle
+from townsfolk.engine.model import open_model
 from townsfolk.engine.request import Finish, Generation, GenerationRequest, Timings, TokenEvent
 from townsfolk.engine.sampling import SamplingParams
 from townsfolk.engine.tokenizer import Detokenizer, ModelTokenizer
@@ -36,4 +37,5 @@ __all__ = [
     "Timings",
     "TokenEvent",
     "base_reference",
+    "open_model",
 ]

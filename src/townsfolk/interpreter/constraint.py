@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from townsfolk.errors import InvalidRequest
-from townsfolk.interpreter.grammar import CLOSE, SLICES
+from townsfolk.interpreter.grammar import CLOSE, OPEN, SLICES
 
 _CACHE = 256
 
@@ -75,7 +75,8 @@ class GrammarConstraint:
     @property
     def sharp(self) -> bool:
         """The next token belongs to the tag: take the likeliest, whatever temperature speech is drawn at."""
-        return self._sharp and CLOSE.encode() not in self._tag
+        begun = self._tag[: len(OPEN)]
+        return self._sharp and OPEN.encode().startswith(begun) and CLOSE.encode() not in self._tag
 
     @property
     def done(self) -> bool:

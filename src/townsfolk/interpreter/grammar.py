@@ -1,8 +1,8 @@
 """Offers -> grammar: what may be decoded now, so that every tag parses and its target exists.
 
 A reply is one action tag, then speech on one line: `[[ACTION:follow sam]] Lead on!`. The tag comes first
-so that a villager starts to act while it still talks. An answer for which nothing is offered is speech
-alone; a decision, which is a tag alone, needs no grammar: see choices.
+so that a villager starts to act while it still talks; an unaided persona may leave it out. An answer for
+which nothing is offered is speech alone; a decision, which is a tag alone, needs no grammar: see choices.
 The text here is Lark, in the dialect that llguidance compiles.
 """
 
@@ -25,12 +25,18 @@ SLICES = [rf"{_PLAIN}.!?]+"]
 _QUOTED = r'[^"\\\x00-\x1f\x7f\[\]<>|{{}}]{{1,{max_length}}}'
 
 
-def reply_grammar(offers: Sequence[Offer]) -> str:
-    """Lark text for a reply that carries out one of `offers`, if there are any, and then speaks."""
+def reply_grammar(offers: Sequence[Offer], *, optional: bool = False) -> str:
+    """Lark text for a reply that carries out one of `offers`, if there are any, and then speaks.
+
+    Args:
+        optional: it may also just speak.
+    """
     if not offers:
         return f"start: /{SPEECH}/\n"
     names = " | ".join(f"a{n}" for n in range(len(offers)))
     rules = [f"start: tag / {SPEECH}/", f"tag: {names}"]
+    if optional:
+        rules[0] += f" | /{SPEECH}/"
     rules += [f"a{n}: {_action(offer)}" for n, offer in enumerate(offers)]
     return "\n".join(rules) + "\n"
 

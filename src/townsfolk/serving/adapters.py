@@ -5,11 +5,12 @@ import threading
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from townsfolk.agents import unaided
 from townsfolk.engine import AdapterInfo, Engine
 from townsfolk.errors import AdapterError, UnknownName
 from townsfolk.feedback.store import Store
 from townsfolk.personas import PersonaLibrary
-from townsfolk.types import AdapterFault, AdapterList, AdapterVersion
+from townsfolk.types import AdapterFault, AdapterList, AdapterVersion, Persona
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,10 @@ class AdapterShelf:
     def hash_of(self, persona: str) -> str | None:
         info = self._live.get(persona)
         return info.content_hash if info else None
+
+    def as_served(self, persona: Persona) -> Persona:
+        """The persona; unaided where it has an adapter."""
+        return unaided(persona) if persona.name in self._live else persona
 
     def hash_for_opening(self, persona: str) -> str | None:
         """What to prefill the persona's opening with: one that is activated later leaves it to the base."""

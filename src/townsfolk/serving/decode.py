@@ -52,10 +52,15 @@ class Generator:
         sampling: Sampling,
         *,
         speech: bool,
+        optional: bool = False,
         deadline: float,
         max_tokens: int | None = None,
     ) -> AsyncGenerator[Part, None]:
         """Parts of the reply as they are complete; `draft` holds all of it when the generator ends.
+
+        Args:
+            speech: it speaks; else it decides on one of `offers`.
+            optional: where it speaks, it need take none of them.
 
         Raises:
             Busy, AdapterError, InvalidRequest: as `Engine.submit`; the last also for lack of choices.
@@ -69,7 +74,7 @@ class Generator:
             max_tokens=max_tokens or self.settings.max_reply_tokens,
             adapter=adapter,
             sampling=SamplingParams(sampling.temperature, sampling.top_p, 0, sampling.repetition_penalty),
-            constraint=self._constraint(offers, speech),
+            constraint=self._constraint(offers, speech, optional),
             stop_tokens=frozenset({tokenizer.eos_id}),
             priority=SPEECH_PRIORITY if speech else DECISION_PRIORITY,
             deadline=deadline,
@@ -89,9 +94,9 @@ class Generator:
             draft.parts.append(part)
             yield part
 
-    def _constraint(self, offers: Sequence[Offer], speech: bool) -> Constraint:
+    def _constraint(self, offers: Sequence[Offer], speech: bool, optional: bool) -> Constraint:
         if speech:
-            return self.grammars.constraint(reply_grammar(offers), sharp=bool(offers))
+            return self.grammars.constraint(reply_grammar(offers, optional=optional), sharp=bool(offers))
         return self.choices.constraint(offers)
 
     def _rest(self, draft: Draft, parser: StreamParser) -> list[Part]:

@@ -84,7 +84,7 @@ class DirectTurns:
         self, request: InferRequest, game: GameState | None
     ) -> AsyncGenerator[InferChunk, None]:
         """The turn part by part; it is stored when it ends."""
-        persona = self._rooms.library.get(request.persona)
+        persona = self._rooms.shelf.as_served(self._rooms.library.get(request.persona))
         context = defuse(request.context)
         specs = game.game.actions if game else BODILY
         deadline = time.monotonic() + request.max_wait_ms / 1000
@@ -109,7 +109,7 @@ class DirectTurns:
 
         System messages are added to the persona's own. Raises as `infer`, and InvalidRequest.
         """
-        persona = self._rooms.library.get(name)
+        persona = self._rooms.shelf.as_served(self._rooms.library.get(name))
         if not messages or messages[-1][0] != "user":
             raise InvalidRequest(
                 "messages must end with one of role 'user': that is what the persona answers"
@@ -140,6 +140,7 @@ class DirectTurns:
             ask.offers,
             ask.sampling,
             speech=True,
+            optional=ask.persona.unaided,
             deadline=ask.deadline,
             max_tokens=ask.max_tokens,
         )

@@ -9,19 +9,20 @@ from typing import TypeVar
 
 from prometheus_client import CollectorRegistry
 
-from townsfolk.agents import ChatTemplate, PromptBuilder
+from townsfolk.agents import PromptBuilder
 from townsfolk.config import Settings
 from townsfolk.engine import Engine
-from townsfolk.errors import ModelError, StoreError
+from townsfolk.errors import StoreError
 from townsfolk.feedback.behaviour_log import BehaviourLog
 from townsfolk.feedback.store import Store
-from townsfolk.interpreter import ChoiceCompiler, GrammarCompiler, defuse
+from townsfolk.interpreter import ChoiceCompiler, GrammarCompiler
 from townsfolk.personas import PersonaLibrary
 from townsfolk.policy.check import Policy
 from townsfolk.policy.rules import load_rules
 from townsfolk.serving.adapters import AdapterShelf
 from townsfolk.serving.decode import Generator
 from townsfolk.serving.metrics import Metrics
+from townsfolk.serving.prompts import prompt_builder
 from townsfolk.serving.turns import TurnRunner
 from townsfolk.types import Turn
 
@@ -61,7 +62,7 @@ class Rooms:
         policy = Policy(settings.policy, load_rules())
         with ExitStack() as undo:
             engine = undo.enter_context(Engine.open(settings.engine))
-            prompts = _prompts(engine, settings)
+            prompts = prompt_builder(engine.tokenizer, engine.model.context, settings)
             behaviour_log = undo.enter_context(closing(BehaviourLog(settings.store.behaviour_log)))
             store = undo.enter_context(closing(Store.open(settings.store)))
             shelf = AdapterShelf(engine, library, settings.adapters_dirs, store, settings.pinned_personas)
@@ -110,12 +111,3 @@ class Rooms:
         self._aside.discard(task)
         if not task.cancelled() and isinstance(error := task.exception(), StoreError):
             log.error("a flag was not stored: %s", error)
-
-
-def _prompts(engine: Engine, settings: Settings) -> PromptBuilder:
-    source = engine.tokenizer.chat_template
-    if not source:
-        raise ModelError(f"{settings.engine.model} carries no chat template: use an instruction-tuned model")
-    template = ChatTemplate(source, engine.tokenizer)
-    room = min(settings.engine.max_context, engine.model.context) - settings.agents.max_reply_tokens - 1
-    return PromptBuilder(template, room, defuse)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 
-from townsfolk.agents import Occasion, PromptBuilder, Session, View, Window, facts, offers_for
+from townsfolk.agents import Occasion, PromptBuilder, Session, View, Window, offers_for, told
 from townsfolk.config import AgentSettings
 from townsfolk.engine import GenerationRequest, RequestHandle, TokenEvent
 from townsfolk.errors import Busy
@@ -44,7 +44,7 @@ class TurnRunner:
         adapter = self.shelf.hash_for_opening(persona.name)
         request = GenerationRequest(
             sequence_id=f"opening/{persona.name}/{adapter}",
-            prompt=self.prompts.opening(persona),
+            prompt=self.prompts.opening(self.shelf.as_served(persona)),
             max_tokens=1,
             adapter=adapter,
             priority=WARM_PRIORITY,
@@ -81,10 +81,10 @@ class TurnRunner:
         Raises:
             Busy, ModelError, AdapterError: nothing was decided, or not all of it.
         """
+        persona = self.shelf.as_served(persona)
         turn = Delivery(self.policy, state, session, persona, view, occasion, turn_id)
         asked = state.matcher.asked(occasion.text, view) if occasion.speech else ()
-        known = facts(occasion.text, view, persona, session.name) if occasion.speech else ()
-        text = self.prompts.window_text(session, view, occasion, known)
+        text = self.prompts.window_text(session, occasion, told(session, view, occasion, persona))
         offers = offers_for(state.game.actions, _open_to(persona, occasion, asked), view)
         adapter = self.shelf.hash_of(persona.name)
         draft, started = Draft(), time.time()
@@ -96,6 +96,7 @@ class TurnRunner:
             offers,
             persona.sampling,
             speech=occasion.speech,
+            optional=persona.unaided,
             deadline=time.monotonic() + self.settings.turn_timeout_ms / 1000,
         )
         async for part in parts:
@@ -111,4 +112,6 @@ class TurnRunner:
 def _open_to(persona: Persona, occasion: Occasion, asked: Collection[str]) -> set[str]:
     """What it was asked for and does on request, else what the persona does of itself on this occasion."""
     unasked: tuple[str, ...] = getattr(persona.unasked, occasion.kind.value)
+    if persona.unaided:
+        return set(unasked)
     return set(asked) & set(persona.on_request) or set(unasked)

@@ -52,6 +52,9 @@ class Persona(Message):
     """What it may do without a player asking for it in so many words."""
     on_request: tuple[Name, ...] = Field(default=(), max_length=128)
     """What a player may ask it for."""
+    unaided: bool = False
+    """It is shown all it sees and chooses among all that `unasked` names, instead of what a player's words
+    touch and ask for: for models that were trained so, or are large. With an adapter every persona is so."""
     at_a_loss: Text = Field(default="I have no words for that.", min_length=1)
     """Said where the model found nothing to say but the player's own words, or nothing that may be said."""
     history: int = Field(default=32, ge=0, le=256)

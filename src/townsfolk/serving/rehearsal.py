@@ -1,0 +1,113 @@
+"""Rows of a dataset -> tokens: each prompt is written just as a villager with an adapter is served it.
+
+It goes through the same session, view and prompt as a turn in the game does, so that what is trained is what
+will be shown; how it is learnt is the training stages' business.
+"""
+
+import hashlib
+from functools import cached_property
+from itertools import takewhile
+
+from townsfolk.agents import Occasion, PromptBuilder, Session, occasion_in, told, unaided
+from townsfolk.agents.prompt import opening
+from townsfolk.config import Settings
+from townsfolk.engine import ModelTokenizer, open_model
+from townsfolk.errors import ConfigError
+from townsfolk.personas import PersonaLibrary
+from townsfolk.serving.prompts import prompt_builder
+from townsfolk.training.data.rows import DataRow
+from townsfolk.training.stages.tokens import Ids, TokenRow
+from townsfolk.types import Memory, Observation, Persona
+
+GAME = "rehearsal"
+
+
+class Rehearsal:
+    """Writes prompts and replies of rows in the tokens of one base model."""
+
+    def __init__(self, tokenizer: ModelTokenizer, prompts: PromptBuilder, library: PersonaLibrary) -> None:
+        self._tokenizer, self._prompts, self._library = tokenizer, prompts, library
+        self._openings: dict[str, Ids] = {}
+
+    @classmethod
+    def open(cls, settings: Settings) -> "Rehearsal":
+        """For the base model and the personas of `settings`; no weights are read.
+
+        Raises:
+            ConfigError, ModelError: what can't be used, and the remedy.
+        """
+        model = open_model(settings.engine.model)
+        tokenizer = ModelTokenizer(model.metadata)
+        prompts = prompt_builder(tokenizer, model.params.context, settings)
+        return cls(tokenizer, prompts, PersonaLibrary.read(settings.personas_dirs))
+
+    def row(self, row: DataRow) -> TokenRow:
+        """The row as the model is to see it.
+
+        Raises:
+            UnknownName: there is no such persona.
+            ConfigError: nothing in the row's observation is an occasion to speak or act.
+        """
+        persona = unaided(self._library.get(row.persona))
+        session, window = self._window(row, persona)
+        prompt = tuple(self._prompts.build(session, persona, window))
+        return TokenRow(
+            id=row.id,
+            persona=row.persona,
+            group=row.group,
+            prompt=prompt,
+            shared=_common(self._opening(persona), prompt),
+            reply=self._reply(row.reply),
+            rejected=self._reply(row.rejected) if row.rejected else (),
+            reward=row.reward,
+            weight=row.weight,
+        )
+
+    def decode(self, ids: Ids) -> str:
+        """The text of a reply."""
+        return self._tokenizer.decode(ids)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes when rows would become other tokens: caches of TokenRows are keyed by it."""
+        personas = sorted(self._library.personas.items())
+        openings = [opening(unaided(persona)) for _, persona in personas]
+        return hashlib.sha256(f"{self.template_hash}{openings}".encode()).hexdigest()
+
+    @property
+    def template_hash(self) -> str:
+        """Of the base model's chat template, sha256."""
+        return self._prompts.template.content_hash
+
+    def _window(self, row: DataRow, persona: Persona) -> tuple[Session, str]:
+        if row.observation is None:
+            return Session(GAME, row.id, 1), row.context
+        session, occasion = _seen(row, row.observation)
+        view = session.observe(row.observation)
+        return session, self._prompts.window_text(session, occasion, told(session, view, occasion, persona))
+
+    def _reply(self, text: str) -> Ids:
+        return (*self._tokenizer.encode(text), self._tokenizer.eos_id)
+
+    def _opening(self, persona: Persona) -> Ids:
+        if persona.name not in self._openings:
+            self._openings[persona.name] = tuple(self._prompts.opening(persona))
+        return self._openings[persona.name]
+
+
+def _seen(row: DataRow, observation: Observation) -> tuple[Session, Occasion]:
+    """The session of a villager that has just heard of the observation's events."""
+    session = Session(GAME, observation.villager_id, 1)
+    occasion = occasion_in(observation.events)
+    if occasion is None:
+        raise ConfigError(f"row {row.id}: nothing happens in it: give it an event such as spoken_to")
+    if row.remembers:
+        session.memories[occasion.player] = Memory(
+            game_id=GAME, villager_id=session.villager_id, player=occasion.player, facts=(row.remembers,)
+        )
+    session.remember(session.news(observation.events))
+    return session, occasion
+
+
+def _common(opening_ids: Ids, prompt: Ids) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(opening_ids, prompt, strict=False)))
