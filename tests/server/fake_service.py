@@ -15,12 +15,13 @@ from townsfolk.types import (
     CheckRequest,
     Connected,
     Decision,
+    DemoBatch,
     Game,
     InferChunk,
     InferReply,
     InferRequest,
     LoadAdapter,
-    LogEntry,
+    LogBatch,
     Rating,
     StepReply,
     StepRequest,
@@ -145,8 +146,11 @@ class FakeService:
     async def rate(self, rating: Rating) -> None:
         self._take(rating)
 
-    async def log(self, entry: LogEntry) -> None:
-        self._take(entry)
+    async def log(self, batch: LogBatch) -> None:
+        self._take(batch)
+
+    async def demonstrate(self, batch: DemoBatch) -> None:
+        self._take(batch)
 
     def personas(self) -> Sequence[str]:
         return PERSONAS

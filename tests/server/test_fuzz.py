@@ -161,7 +161,16 @@ def _bodies(text: str) -> dict[str, dict[str, Any]]:
         "/v1/policy/check": {"persona": "explorer", "action": {"name": "say", "args": [text[:500]]}},
         "/v1/adapters": {"name": "explorer", "path": text[:500]},
         "/v1/ratings": {"turn_id": "t1", "player": "sam", "value": 1, "comment": text[:500]},
-        "/v1/log": {"game_id": "g", "kind": "demo", "text": text[:500]},
+        "/v1/log": {"entries": [{"game_id": "g", "kind": "left", "text": text[:500]}]},
+        "/v1/demos": {
+            "game_id": "g",
+            "demo_id": "d",
+            "name": "hut",
+            "player": "sam",
+            "steps": [
+                {"number": 0, "action": text[:500], "place": {"x": 0, "y": 0, "z": 0}, "observation": seen}
+            ],
+        },
     }
 
 

@@ -84,7 +84,13 @@ def test_policy_adapters_and_feedback(channel: grpc.Channel, service: FakeServic
     feedback = feedback_pb2_grpc.FeedbackStub(channel)
     feedback.Rate(feedback_pb2.Rating(turn_id="t1", player="sam", value=1))
     assert service.seen[-1] == types.Rating(turn_id="t1", player="sam", value=1)
-    feedback.Log(feedback_pb2.LogEntry(game_id="g", kind="demo"))
+    feedback.Log(feedback_pb2.LogBatch(entries=[feedback_pb2.LogEntry(game_id="g", kind="left")]))
+    seen = townsfolk_pb2.Observation(villager_id="v1", name="Anna", persona="guard")
+    step = feedback_pb2.DemoStep(action="wave", place=townsfolk_pb2.Position(y=1), observation=seen)
+    demo = feedback_pb2.DemoBatch(game_id="g", demo_id="d", name="hut", player="sam", steps=[step])
+    feedback.Demonstrate(demo)
+    assert isinstance(service.seen[-1], types.DemoBatch)
+    assert service.seen[-1].steps[0].observation.name == "Anna"
 
 
 def test_every_broken_rule_is_told(villagers: townsfolk_pb2_grpc.TownsfolkStub) -> None:

@@ -16,10 +16,14 @@ from townsfolk.types import (
     ActionSpec,
     AdapterVersion,
     AuditFlag,
+    DemoBatch,
+    DemoStep,
     Game,
     LogEntry,
     Memory,
+    Observation,
     Outcome,
+    Position,
     Rating,
     Turn,
     Verdict,
@@ -152,12 +156,29 @@ def test_old_turn_can_be_rated_after_a_restart(settings: StoreSettings) -> None:
     assert query(settings, "SELECT count(*) FROM ratings") == [(1,)]
 
 
-def test_log_goes_to_demos_or_engagement(store: Store, settings: StoreSettings) -> None:
-    store.log(LogEntry(game_id="g", player="sam", kind="demo", text="dig default:dirt", at=3.5))
-    store.log(LogEntry(game_id="g", player="sam", kind="joined"))
+def test_engagement_names_its_turn(store: Store, settings: StoreSettings) -> None:
+    entry = LogEntry(game_id="g", player="sam", kind="answered", turn_id="t")
+    store.log(entry, entry.model_copy(update={"kind": "left", "turn_id": ""}))
     store.drain()
-    assert query(settings, "SELECT player, text, at FROM demos") == [("sam", "dig default:dirt", 3.5)]
-    assert query(settings, "SELECT player, kind FROM engagement") == [("sam", "joined")]
+    found = query(settings, "SELECT player, kind, turn_id FROM engagement ORDER BY id")
+    assert found == [("sam", "answered", "t"), ("sam", "left", "")]
+
+
+def demo_step(number: int, action: str) -> DemoStep:
+    seen = Observation(villager_id="player:sam", name="sam", persona="builder", snapshot_time=3.5)
+    return DemoStep(number=number, action=action, place=Position(x=1, y=0, z=-2), observation=seen)
+
+
+def test_steps_of_a_demonstration_are_kept_once(store: Store, settings: StoreSettings) -> None:
+    steps = (demo_step(0, "place default:wood"), demo_step(1, "place default:wood"), demo_step(2, "wave"))
+    for told in (steps[:2], steps[1:]):  # the answer to the first batch was lost
+        store.demonstrate(DemoBatch(game_id="g", demo_id="d1", name="hut", player="sam", steps=told))
+    store.drain()
+    rows = query(settings, "SELECT demo_id, name, player, number, text, at FROM demos ORDER BY id")
+    assert rows == [("d1", "hut", "sam", step.number, step.action, 3.5) for step in steps]
+    (place, observation), *_ = query(settings, "SELECT place, observation FROM demos")
+    assert Position.model_validate_json(str(place)) == steps[0].place
+    assert Observation.model_validate_json(str(observation)) == steps[0].observation
 
 
 def test_memories_outlive_a_restart_and_are_replaced(settings: StoreSettings) -> None:

@@ -121,7 +121,10 @@ class RatingRow(Base):
 
 
 class DemoRow(Base):
-    """One step that a player demonstrated: material for behavioural cloning."""
+    """One step that a player demonstrated: material for behavioural cloning.
+
+    Rows of the first schema, which had none of the columns after `received_at`, have an empty `demo_id`.
+    """
 
     __tablename__ = "demos"
 
@@ -129,15 +132,29 @@ class DemoRow(Base):
     game_id: Mapped[str] = _id("the game")
     villager_id: Mapped[str] = _id("the villager it is shown to; empty: none")
     player: Mapped[str] = _id("who demonstrates")
-    text: Mapped[str] = mapped_column(Text, doc="what was done")
+    text: Mapped[str] = mapped_column(Text, doc="what was done, as the inside of a tag: place default:wood")
     at: Mapped[float] = mapped_column(Float, doc="on the game's clock")
     received_at: Mapped[float] = mapped_column(Float, doc="when the service heard of it")
+    demo_id: Mapped[str] = _id("one recording", server_default="")
+    name: Mapped[str] = _id("what the player calls it", server_default="")
+    number: Mapped[int] = mapped_column(Integer, server_default="0", doc="0, 1, 2 … within the recording")
+    place: Mapped[dict[str, Any] | None] = mapped_column(
+        JSON, doc="{x, y, z}: where, from where the recording began; the node placed or dug, else the feet"
+    )
+    observation: Mapped[dict[str, Any] | None] = mapped_column(
+        JSON, doc="what a villager in the player's place would have seen before it (`types.Observation`)"
+    )
 
-    __table_args__ = (Index(None, "game_id", "player"),)
+    __table_args__ = (Index(None, "game_id", "player"), Index(None, "demo_id", "number"))
 
 
 class EngagementRow(Base):
-    """A sign of how players take to the villagers: joined, stayed, came back, talked on."""
+    """A sign of how players take to the villagers.
+
+    The mod tells, of the player whom a villager answered: `answered` (spoke to it again soon), `stayed`
+    (near it for a while), `followed` (walked along with it), `traded` (gave it something or got something),
+    `left` (went away at once, without a word) and `came_back` (after a longer time).
+    """
 
     __tablename__ = "engagement"
 
@@ -146,11 +163,12 @@ class EngagementRow(Base):
     villager_id: Mapped[str] = _id("the villager concerned; empty: none")
     player: Mapped[str] = _id("the player concerned; empty: none")
     kind: Mapped[str] = mapped_column(String(32), doc="what happened, in the game's word")
-    text: Mapped[str] = mapped_column(Text, doc="details")
+    text: Mapped[str] = mapped_column(Text, doc="details: seconds since it spoke, what was given")
     at: Mapped[float] = mapped_column(Float, doc="on the game's clock")
     received_at: Mapped[float] = mapped_column(Float, doc="when the service heard of it")
+    turn_id: Mapped[str] = _id("the turn that it followed on; empty: none", server_default="")
 
-    __table_args__ = (Index(None, "game_id", "kind"),)
+    __table_args__ = (Index(None, "game_id", "kind"), Index(None, "turn_id"))
 
 
 class AuditFlagRow(Base):

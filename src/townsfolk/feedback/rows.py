@@ -26,6 +26,7 @@ from townsfolk.types import (
     Action,
     AdapterVersion,
     AuditFlag,
+    DemoBatch,
     Game,
     LogEntry,
     Memory,
@@ -35,9 +36,6 @@ from townsfolk.types import (
     Turn,
     Verdict,
 )
-
-DEMO = "demo"
-"""The kind of LogEntry that is a demonstration; all others are engagement."""
 
 
 def to_payload(message: Message, at: float, **extra: str) -> dict[str, Any]:
@@ -98,10 +96,19 @@ def _outcome(session: Session, payload: dict[str, Any]) -> None:
 
 def _log_entry(session: Session, payload: dict[str, Any]) -> None:
     entry = LogEntry.model_validate(payload["body"])
-    if entry.kind == DEMO:
-        session.add(DemoRow(**_values(entry, exclude={"kind"}), received_at=payload["at"]))
-    else:
-        session.add(EngagementRow(**_values(entry), received_at=payload["at"]))
+    session.add(EngagementRow(**_values(entry), received_at=payload["at"]))
+
+
+def _demo(session: Session, payload: dict[str, Any]) -> None:
+    """The game tells a batch again when the answer to it was lost: a step that is known stays as it is."""
+    batch = DemoBatch.model_validate(payload["body"])
+    known = set(session.scalars(select(DemoRow.number).where(DemoRow.demo_id == batch.demo_id)))
+    for step in batch.steps:
+        if step.number not in known:
+            row = DemoRow(**_values(batch, exclude={"steps"}), **_values(step, exclude={"action"}))
+            row.text, row.at = _clean(step.action), step.observation.snapshot_time
+            row.received_at = payload["at"]
+            session.add(row)
 
 
 def _merge(
@@ -124,6 +131,7 @@ _APPLY: dict[str, Callable[[Session, dict[str, Any]], None]] = {
     Turn.__name__: _turn,
     Outcome.__name__: _outcome,
     LogEntry.__name__: _log_entry,
+    DemoBatch.__name__: _demo,
     AuditFlag.__name__: _flag,
     Rating.__name__: _merge(RatingRow, Rating, "at"),
     Memory.__name__: _merge(MemoryRow, Memory, None),

@@ -1,7 +1,7 @@
 """The Store: what the service calls. Thread-safe; no write waits for the database.
 
 `record_turn`, `record_outcomes`, `record_game` and `remember` return at once with a future that is done
-when the rows are durable: a turn never waits for the disk. `rate`, `log`, `flag` and
+when the rows are durable: a turn never waits for the disk. `rate`, `log`, `demonstrate`, `flag` and
 `record_adapter` return when they are durable, some milliseconds: call them off the event loop.
 """
 
@@ -25,7 +25,18 @@ from townsfolk.feedback.database import Database
 from townsfolk.feedback.intake import Intake
 from townsfolk.feedback.models import ActionRow, Base, MemoryRow, TurnRow
 from townsfolk.feedback.spool import Record, Spool
-from townsfolk.types import AdapterVersion, AuditFlag, Game, LogEntry, Memory, Message, Outcome, Rating, Turn
+from townsfolk.types import (
+    AdapterVersion,
+    AuditFlag,
+    DemoBatch,
+    Game,
+    LogEntry,
+    Memory,
+    Message,
+    Outcome,
+    Rating,
+    Turn,
+)
 
 log = logging.getLogger(__name__)
 
@@ -116,9 +127,13 @@ class Store:
             raise UnknownName(f"turn {rating.turn_id!r} is not known: rate a turn_id that a decision carried")
         self._acknowledge(rating)
 
-    def log(self, entry: LogEntry) -> None:
-        """Keep a demonstration (kind `demo`) or a sign of engagement (any other kind)."""
-        self._acknowledge(entry)
+    def log(self, *entries: LogEntry) -> None:
+        """Keep signs of engagement."""
+        self._acknowledge(*entries)
+
+    def demonstrate(self, batch: DemoBatch) -> None:
+        """Keep steps of a demonstration; one that is there already is ignored."""
+        self._acknowledge(batch)
 
     def flag(self, flag: AuditFlag) -> None:
         """Keep something that a person should look at."""
@@ -205,8 +220,9 @@ class Store:
                 raise StoreError(f"the database has not taken all rows within {timeout_s:g} s: {reason}")
             time.sleep(POLL_S)
 
-    def _acknowledge(self, message: Message) -> None:
-        _wait(self._submit([rows.to_payload(message, time.time())]), ACKNOWLEDGE_TIMEOUT_S)
+    def _acknowledge(self, *messages: Message) -> None:
+        now = time.time()
+        _wait(self._submit([rows.to_payload(message, now) for message in messages]), ACKNOWLEDGE_TIMEOUT_S)
 
     def _submit(self, payloads: Sequence[dict[str, Any]]) -> "Future[None]":
         future = self._intake.submit(payloads)

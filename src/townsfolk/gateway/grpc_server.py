@@ -101,6 +101,7 @@ def _calls(service: Service) -> dict[str, Call]:
         "Adapters.Unload": service.unload_adapter,
         "Feedback.Rate": service.rate,
         "Feedback.Log": service.log,
+        "Feedback.Demonstrate": service.demonstrate,
     }
 
 

@@ -35,11 +35,12 @@ from townsfolk.types import (
     AdapterVersion,
     CheckRequest,
     Connected,
+    DemoBatch,
     Game,
     InferReply,
     InferRequest,
     LoadAdapter,
-    LogEntry,
+    LogBatch,
     PersonaName,
     Rating,
     StepReply,
@@ -197,9 +198,13 @@ def _calls(service: Service) -> APIRouter:
     async def rate(rating: Rating) -> None:
         await service.rate(rating)
 
-    @router.post("/v1/log", status_code=204, summary="Log what happened", responses=_errors(*_BODY, 404))
-    async def log(entry: LogEntry) -> None:
-        await service.log(entry)
+    @router.post("/v1/log", status_code=204, summary="Log what happened", responses=_errors(*_BODY))
+    async def log(batch: LogBatch) -> None:
+        await service.log(batch)
+
+    @router.post("/v1/demos", status_code=204, summary="A player's demonstration", responses=_errors(*_BODY))
+    async def demonstrate(batch: DemoBatch) -> None:
+        await service.demonstrate(batch)
 
     return router
 

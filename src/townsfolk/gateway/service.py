@@ -16,12 +16,13 @@ from townsfolk.types import (
     AdapterVersion,
     CheckRequest,
     Connected,
+    DemoBatch,
     Game,
     InferChunk,
     InferReply,
     InferRequest,
     LoadAdapter,
-    LogEntry,
+    LogBatch,
     Message,
     Rating,
     StepReply,
@@ -83,8 +84,11 @@ class Service(Protocol):
     async def rate(self, rating: Rating) -> None:
         """Return once the rating is stored."""
 
-    async def log(self, entry: LogEntry) -> None:
-        """Return once the entry is stored."""
+    async def log(self, batch: LogBatch) -> None:
+        """Return once the entries are stored."""
+
+    async def demonstrate(self, batch: DemoBatch) -> None:
+        """Return once the steps are stored."""
 
     def personas(self) -> Sequence[str]:
         """Names of all personas."""

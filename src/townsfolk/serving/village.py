@@ -20,12 +20,13 @@ from townsfolk.types import (
     AuditFlag,
     CheckRequest,
     Connected,
+    DemoBatch,
     Game,
     InferChunk,
     InferReply,
     InferRequest,
     LoadAdapter,
-    LogEntry,
+    LogBatch,
     Observation,
     Outcome,
     Persona,
@@ -266,9 +267,13 @@ class Village:
         await asyncio.to_thread(self._rooms.store.rate, rating)
         self._rooms.metrics.ratings.labels("up" if rating.value > 0 else "down").inc()
 
-    async def log(self, entry: LogEntry) -> None:
-        """Store an entry; returns when it is durable."""
-        await asyncio.to_thread(self._rooms.store.log, entry)
+    async def log(self, batch: LogBatch) -> None:
+        """Store signs of engagement; returns when they are durable."""
+        await asyncio.to_thread(self._rooms.store.log, *batch.entries)
+
+    async def demonstrate(self, batch: DemoBatch) -> None:
+        """Store steps of a demonstration; returns when they are durable."""
+        await asyncio.to_thread(self._rooms.store.demonstrate, batch)
 
     def personas(self) -> Sequence[str]:
         """Names of all personas."""

@@ -1,4 +1,4 @@
-"""What is kept: turns, ratings, memories; and the adapters that are served."""
+"""What is kept: turns, ratings, demonstrations, memories; and the adapters that are served."""
 
 from typing import Annotated, Literal
 
@@ -6,6 +6,7 @@ from pydantic import Field, StringConstraints
 
 from townsfolk.types.base import Id, Message, Name, PersonaName, Text
 from townsfolk.types.decision import Action, Verdict
+from townsfolk.types.observation import Observation, Position
 
 
 class Rating(Message):
@@ -16,14 +17,51 @@ class Rating(Message):
 
 
 class LogEntry(Message):
-    """Something that happened in the game and is worth keeping (demonstrations, engagement)."""
+    """A sign of how players take to the villagers."""
 
     game_id: Id
     villager_id: str = Field(default="", max_length=64)
     player: str = Field(default="", max_length=64)
     kind: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+    """The mod tells `answered`, `stayed`, `followed`, `traded`, `came_back` and `left`."""
     text: Text = ""
     at: float = 0
+    """On the game's clock."""
+    turn_id: str = Field(default="", max_length=64)
+    """The turn that it followed on; empty: none."""
+
+
+class LogBatch(Message):
+    """What the game has to tell, gathered: at most one request in some seconds."""
+
+    entries: tuple[LogEntry, ...] = Field(min_length=1, max_length=64)
+
+
+class DemoStep(Message):
+    """One thing that a player did, and what a villager in the player's place would have seen before it."""
+
+    number: int = Field(ge=0)
+    """0, 1, 2 … within the demonstration."""
+    action: Text
+    """As the inside of a tag: `place default:wood`, `move_north`, `say "Good day"`."""
+    place: Position
+    """Where, counted from where the demonstration began: the node placed or dug, else the feet."""
+    observation: Observation
+    """Whole, with `me` and `around`; its persona is that of the villager it is shown to."""
+
+
+class DemoBatch(Message):
+    """Steps of one demonstration in their order; a long one comes in several batches."""
+
+    game_id: Id
+    demo_id: Id
+    """One recording; the same name recorded anew is another."""
+    name: Name
+    """What the player calls it."""
+    player: Name
+    villager_id: str = Field(default="", max_length=64)
+    """The villager it is shown to; empty: none was near."""
+    steps: tuple[DemoStep, ...] = Field(min_length=1, max_length=32)
 
 
 class AuditFlag(Message):

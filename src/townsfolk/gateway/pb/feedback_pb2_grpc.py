@@ -42,7 +42,12 @@ class FeedbackStub(object):
                 _registered_method=True)
         self.Log = channel.unary_unary(
                 '/townsfolk.v1.Feedback/Log',
-                request_serializer=townsfolk_dot_v1_dot_feedback__pb2.LogEntry.SerializeToString,
+                request_serializer=townsfolk_dot_v1_dot_feedback__pb2.LogBatch.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.Demonstrate = channel.unary_unary(
+                '/townsfolk.v1.Feedback/Demonstrate',
+                request_serializer=townsfolk_dot_v1_dot_feedback__pb2.DemoBatch.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
 
@@ -58,7 +63,14 @@ class FeedbackServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Log(self, request, context):
-        """Something that happened in the game.
+        """How players take to the villagers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Demonstrate(self, request, context):
+        """What a player showed. A step that is told twice is kept once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -74,7 +86,12 @@ def add_FeedbackServicer_to_server(servicer, server):
             ),
             'Log': grpc.unary_unary_rpc_method_handler(
                     servicer.Log,
-                    request_deserializer=townsfolk_dot_v1_dot_feedback__pb2.LogEntry.FromString,
+                    request_deserializer=townsfolk_dot_v1_dot_feedback__pb2.LogBatch.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'Demonstrate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Demonstrate,
+                    request_deserializer=townsfolk_dot_v1_dot_feedback__pb2.DemoBatch.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
     }
@@ -130,7 +147,34 @@ class Feedback(object):
             request,
             target,
             '/townsfolk.v1.Feedback/Log',
-            townsfolk_dot_v1_dot_feedback__pb2.LogEntry.SerializeToString,
+            townsfolk_dot_v1_dot_feedback__pb2.LogBatch.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Demonstrate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/townsfolk.v1.Feedback/Demonstrate',
+            townsfolk_dot_v1_dot_feedback__pb2.DemoBatch.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,

@@ -67,7 +67,8 @@ class TownsfolkServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Step(self, request, context):
-        """All villagers that are due, once a server step; what is not ready comes with a later step.
+        """All villagers that are due, once a server step; what is not ready comes with a later step. The events
+        `spoken_to` and `gift` ask for words, `tick` and `punched` for a decision: one action, and no words.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
