@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from townsfolk.cli import data, models, personas, play, serve, settings
+from townsfolk.cli import data, models, personas, play, serve, settings, train
 from townsfolk.errors import TownsfolkError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.add_typer(data.app, name="data")
 app.command("personas")(personas.personas)
 app.command("settings")(settings.settings)
 app.command("play")(play.play)
+app.command("train", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train.train)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ It refuses to know texts and templates: whoever serves a persona writes its prom
 trained on just what it will be shown (serving/rehearsal.py).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 Ids = tuple[int, ...]
@@ -31,3 +32,16 @@ class TokenRow:
     rejected: Ids = ()
     reward: float | None = None
     weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is learnt, and what is only measured.
+
+    Attributes:
+        dataset_hash: of the dataset they are of.
+    """
+
+    train: Sequence[TokenRow]
+    held_out: Sequence[TokenRow]
+    dataset_hash: str

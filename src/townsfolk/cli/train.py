@@ -1,0 +1,122 @@
+"""`townsfolk train`: a dataset -> an adapter.
+
+Joins the rooms: the engine says what the base model is, the rehearsal writes the rows as they are served,
+a stage learns from them.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import townsfolk
+from townsfolk.cli.options import AsJson, show
+from townsfolk.config import default_home, load_settings
+from townsfolk.errors import ConfigError
+
+if TYPE_CHECKING:
+    from townsfolk.engine.model import Model
+    from townsfolk.serving.rehearsal import Rehearsal
+    from townsfolk.training.stages.config import RunConfig
+    from townsfolk.training.stages.served import ServedBase
+    from townsfolk.training.stages.tokens import Rows, TokenRow
+
+WRITERS = ("agents", "personas", "serving/rehearsal.py", "training/stages/tokens.py")
+"""Code that decides a row's tokens."""
+
+
+def train(
+    context: typer.Context,
+    stage: Annotated[str, typer.Argument(help="sft, bc, reward, kto, dpo, grpo or ppo.")],
+    recipe: Annotated[Path, typer.Argument(help="A YAML file; configs/ has one a stage.")],
+    as_json: AsJson = False,
+) -> None:
+    """Train an adapter; settings of the recipe can be overridden: --key value."""
+    from townsfolk.training.stages.config import CONFIGS, read_config
+
+    if stage not in CONFIGS:
+        raise ConfigError(f"there is no stage {stage!r}: there are {', '.join(CONFIGS)}")
+    config = read_config(CONFIGS[stage], recipe, context.args)
+    served, rehearsal = open_base(config)
+    rows = token_rows(config, served, rehearsal)
+    manifest = import_module(f"townsfolk.training.stages.{stage}").run(config, served, rows, quiet=as_json)
+    told = f"adapter {manifest.adapter_hash[:12]} in {config.output_dir}"
+    show(as_json, told, manifest.model_dump(mode="json"))
+
+
+def open_base(config: "RunConfig") -> "tuple[ServedBase, Rehearsal]":
+    """What is served of the base model, and who writes its prompts."""
+    from townsfolk.agents.template import ChatTemplate
+    from townsfolk.engine import ModelTokenizer, base_reference
+    from townsfolk.engine.model import open_model
+    from townsfolk.personas import PersonaLibrary
+    from townsfolk.serving.rehearsal import Rehearsal
+    from townsfolk.training.stages.served import ServedBase
+
+    settings = load_settings()
+    model = open_model(config.model)
+    tokenizer = ModelTokenizer(model.metadata)
+    template = ChatTemplate(tokenizer.chat_template, tokenizer)
+    served = ServedBase(
+        file=config.model,
+        sha256=model.base_hash,
+        reference=base_reference(config.model.stem, model.base_hash),
+        template_hash=template.content_hash,
+        opening=reply_opening(template, frozenset(tokenizer.special.values())),
+        check_adapter=lambda folder: _adapter_hash(folder, model),
+    )
+    library = PersonaLibrary.read(settings.personas_dirs)
+    return served, Rehearsal(tokenizer, template, library, settings.engine.max_context)
+
+
+def _adapter_hash(folder: Path, model: "Model") -> str:
+    from townsfolk.engine.adapters import read_adapter
+
+    return read_adapter(folder, [folder], model.params, model.base_hash).content_hash
+
+
+def reply_opening(template: Any, control: frozenset[int]) -> tuple[int, ...]:
+    """Ids with which `template` opens a reply: from its last control token on."""
+    ids = template.encode([("system", ""), ("user", "")])
+    last = max(place for place, token in enumerate(ids) if token in control)
+    return tuple(ids[last:])
+
+
+def token_rows(config: "RunConfig", served: "ServedBase", rehearsal: "Rehearsal") -> "Rows":
+    """The persona's rows of the dataset, as they are served."""
+    from townsfolk.training.data.rows import HELD_OUT, TRAIN, read_manifest
+    from townsfolk.training.stages.row_cache import cached_rows
+    from townsfolk.training.stages.tokens import Rows
+
+    dataset_hash = str(read_manifest(config.dataset).get("hash", ""))
+
+    def read(name: str) -> "list[TokenRow]":
+        file = config.dataset / name
+        made_of = (config.persona, _hash(file), served.sha256, served.template_hash, _writers_hash())
+        return cached_rows(default_home() / "cache" / "rows", made_of, lambda: _written(file, config, rehearsal))
+
+    return Rows(read(TRAIN), read(HELD_OUT), dataset_hash)
+
+
+def _written(file: Path, config: "RunConfig", rehearsal: "Rehearsal") -> "Iterator[TokenRow]":
+    from townsfolk.training.data.rows import read_rows
+
+    return (rehearsal.row(row) for row in read_rows(file) if row.persona == config.persona)
+
+
+def _hash(*files: Path) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes() if file.exists() else b"")
+    return digest.hexdigest()
+
+
+def _writers_hash() -> str:
+    """Of the code and personas that write prompts: another version of them writes other rows."""
+    package = Path(townsfolk.__file__).parent
+    paths = (package / name for name in WRITERS)
+    files = (file for path in paths for file in (path.rglob("*.*") if path.is_dir() else [path]))
+    return _hash(*sorted(file for file in files if file.suffix in (".py", ".yaml")))

@@ -1,0 +1,202 @@
+"""What a run is told: a YAML file, overrides of the command line, every fault at once.
+
+It refuses to know what a run does with it, and imports no torch: `townsfolk train --help` is there at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from townsfolk.config import EngineSettings, HomePath
+from townsfolk.errors import ConfigError
+from townsfolk.types import PersonaName
+from townsfolk.types.manifest import Stage
+
+ALIASES = {"model_name": "model", "db_path": "dataset"}
+"""Names that people know from other trainers -> ours. The guide's other flags are our own names."""
+Tracker = Literal["tensorboard", "wandb", "mlflow"]
+Target = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+class RunConfig(BaseModel):
+    """What all stages are told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    stage: ClassVar[Stage]
+
+    persona: PersonaName
+    """Whose rows are learnt."""
+    dataset: HomePath
+    """A dataset's folder."""
+    output_dir: HomePath
+    """The run's folder; what was begun there with the same settings is continued."""
+    run_name: Annotated[str, StringConstraints(max_length=64)] = ""
+    """What trackers call the run; empty: the name of `output_dir`."""
+    model: HomePath = Field(default_factory=lambda: EngineSettings().model)
+    """The base model's GGUF file, the one that is served."""
+    parent: str = ""
+    """The folder of a run, or of an adapter, to go on from; empty: from the base model."""
+
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """The same seed gives the same adapter on the same machine."""
+    epochs: float = Field(default=3, gt=0, le=1_000)
+    """How often each row is learnt."""
+    max_steps: int = Field(default=0, ge=0)
+    """Steps of the optimizer; 0: as `epochs` says."""
+    batch_size: int = Field(default=8, ge=1, le=1_024)
+    """Rows that one pass takes, of each process."""
+    g_accum: int = Field(default=1, ge=1, le=1_024)
+    """Passes whose gradients make one step."""
+    lr: float = Field(default=1e-3, gt=0, le=1)
+    """The highest learning rate: after the warm-up."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate falls after the warm-up."""
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises."""
+    weight_decay: float = Field(default=0.0, ge=0, le=1)
+    """Of AdamW."""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Longer gradients are shortened to it."""
+
+    lora_rank: int = Field(default=8, ge=1, le=256)
+    """Of a new adapter; one that is continued keeps its own."""
+    lora_alpha: float = Field(default=16, gt=0, le=10_000)
+    """Of a new adapter: its effect is scaled by alpha / rank."""
+    lora_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the adapter's inputs that is left out in training."""
+    target_modules: tuple[Target, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+    """Linear layers that a new adapter changes."""
+    activated: bool = False
+    """A new adapter applies from the opening of the reply on (aLoRA): prompts stay the base model's."""
+
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of the frozen base model; auto: bfloat16 where the processor computes in it, else float32."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: a GPU where there is one."""
+    threads: int = Field(default=0, ge=0, le=256)
+    """Of the processor; 0: as many as torch takes, which is slower than 1 on a busy machine."""
+    use_8bit: bool = False
+    """The base model in 8 bit (bitsandbytes), on a GPU."""
+    use_fp16: bool = False
+    """The same as `dtype: float16`: for GPUs without bfloat16."""
+
+    log_steps: int = Field(default=5, ge=1)
+    """Steps between two lines of the log."""
+    save_steps: int = Field(default=50, ge=1)
+    """Steps between two checkpoints."""
+    eval_rows: int = Field(default=64, ge=0)
+    """Held-out rows whose loss is taken at the end of each epoch; 0: none."""
+    trackers: tuple[Tracker, ...] = ()
+    """Who is told the figures, besides log.jsonl; wandb runs offline unless WANDB_MODE says otherwise."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_for_dtype(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and values.get("use_fp16") is True:
+            if values.get("dtype", "auto") not in ("auto", "float16"):
+                raise ValueError(f"use_fp16 and dtype {values['dtype']} exclude each other: leave one out")
+            return {**values, "dtype": "float16"}
+        return values
+
+    @property
+    def name(self) -> str:
+        """What the run is called."""
+        return self.run_name or self.output_dir.name
+
+    def flat(self) -> dict[str, str | int | float | bool | None]:
+        """All settings as a manifest has them: plain values, lists joined by commas."""
+        values = self.model_dump(mode="json")
+        return {
+            key: ",".join(map(str, value)) if isinstance(value, list) else value
+            for key, value in values.items()
+        }
+
+
+class SftConfig(RunConfig):
+    """Supervised fine-tuning: rows to imitate."""
+
+    stage: ClassVar[Stage] = "sft"
+
+
+class BcConfig(RunConfig):
+    """Behavioural cloning: demonstrations to imitate, the better rewarded the more."""
+
+    stage: ClassVar[Stage] = "bc"
+    temperature: float = Field(default=0.5, gt=0, le=10)
+    """How much rewards count: a row's weight is exp(reward / temperature), 1 on average."""
+
+
+CONFIGS: Mapping[str, type[RunConfig]] = {kind.stage: kind for kind in (SftConfig, BcConfig)}
+"""A stage's settings by its name; its module of the same name has `run(config, served, rows, quiet)`."""
+Config = TypeVar("Config", bound=RunConfig)
+
+
+def read_config(kind: type[Config], file: Path, arguments: Sequence[str] = ()) -> Config:
+    """The settings of `file` with `arguments` (`--key value`, `--key=value`, `--flag`) over them.
+
+    Raises:
+        ConfigError: lists every fault, one a line.
+    """
+    values = _read_yaml(file)
+    overrides = _overrides(arguments)
+    try:
+        return kind.model_validate({ALIASES.get(key, key): value for key, value in (values | overrides).items()})
+    except ValidationError as error:
+        faults = "\n".join(
+            f"  {'.'.join(map(str, fault['loc'])) or 'run'}: {_rule(kind, fault)}" for fault in error.errors()
+        )
+        raise ConfigError(f"{file}: {error.error_count()} wrong setting(s):\n{faults}") from error
+
+
+def _rule(kind: type[RunConfig], fault: Any) -> str:
+    if fault["type"] == "extra_forbidden":
+        return f"no setting of {kind.stage}; there are {', '.join(kind.model_fields)}"
+    if fault["type"] == "missing":
+        return "must be given"
+    return f"{fault['msg']} (got {fault['input']!r:.80})"
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"recipe {file}: can't be read: {error}; configs/ has some") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"recipe {file}: must be a mapping of settings, got {type(values).__name__}")
+    return {str(key).replace("-", "_"): value for key, value in values.items()}
+
+
+def _overrides(arguments: Sequence[str]) -> dict[str, Any]:
+    """A flag alone is true; one with several values is a list."""
+    given: dict[str, list[str]] = {}
+    key = ""
+    for argument in arguments:
+        if argument.startswith("--"):
+            name, equals, value = argument[2:].partition("=")
+            key = name.replace("-", "_")
+            given[key] = [value] if equals else []
+        elif key:
+            given[key].append(argument)
+        else:
+            raise ConfigError(f"{argument!r} stands alone: settings are given as --key value")
+    return {key: _value(key, words) for key, words in given.items()}
+
+
+def _value(key: str, words: list[str]) -> Any:
+    if not words:
+        return True
+    if ALIASES.get(key, key) in ("target_modules", "trackers"):
+        return [part for word in words for part in word.split(",") if part]
+    return _scalar(" ".join(words))
+
+
+def _scalar(word: str) -> Any:
+    """As YAML reads it; numbers like 1e-4, which YAML 1.1 takes for words, are left to pydantic."""
+    try:
+        value = yaml.safe_load(word)
+    except yaml.YAMLError:
+        return word
+    return value if isinstance(value, bool | int | float | str) else word
