@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from townsfolk.training.stages.served import ServedBase
     from townsfolk.training.stages.tokens import Rows, TokenRow
 
-WRITERS = ("agents", "personas", "serving/rehearsal.py", "training/stages/tokens.py")
+WRITERS = ("agents", "personas", "serving/prompts.py", "serving/rehearsal.py")
 """Code that decides a row's tokens."""
 
 
@@ -50,13 +50,11 @@ def train(
 def open_base(config: "RunConfig") -> "tuple[ServedBase, Rehearsal]":
     """What is served of the base model, and who writes its prompts."""
     from townsfolk.agents.template import ChatTemplate
-    from townsfolk.engine import ModelTokenizer, base_reference
-    from townsfolk.engine.model import open_model
-    from townsfolk.personas import PersonaLibrary
+    from townsfolk.engine import ModelTokenizer, base_reference, open_model
     from townsfolk.serving.rehearsal import Rehearsal
     from townsfolk.training.stages.served import ServedBase
 
-    settings = load_settings()
+    rehearsal = Rehearsal.open(load_settings(engine={"model": config.model}))
     model = open_model(config.model)
     tokenizer = ModelTokenizer(model.metadata)
     template = ChatTemplate(tokenizer.chat_template, tokenizer)
@@ -68,8 +66,7 @@ def open_base(config: "RunConfig") -> "tuple[ServedBase, Rehearsal]":
         opening=reply_opening(template, frozenset(tokenizer.special.values())),
         check_adapter=lambda folder: _adapter_hash(folder, model),
     )
-    library = PersonaLibrary.read(settings.personas_dirs)
-    return served, Rehearsal(tokenizer, template, library, settings.engine.max_context)
+    return served, rehearsal
 
 
 def _adapter_hash(folder: Path, model: "Model") -> str:
@@ -95,8 +92,10 @@ def token_rows(config: "RunConfig", served: "ServedBase", rehearsal: "Rehearsal"
 
     def read(name: str) -> "list[TokenRow]":
         file = config.dataset / name
-        made_of = (config.persona, _hash(file), served.sha256, served.template_hash, _writers_hash())
-        return cached_rows(default_home() / "cache" / "rows", made_of, lambda: _written(file, config, rehearsal))
+        made_of = (config.persona, _hash(file), served.sha256, rehearsal.fingerprint, _writers_hash())
+        return cached_rows(
+            default_home() / "cache" / "rows", made_of, lambda: _written(file, config, rehearsal)
+        )
 
     return Rows(read(TRAIN), read(HELD_OUT), dataset_hash)
 

@@ -6,6 +6,7 @@ under the home's cache. Nothing is ever fetched from a model hub.
 
 import os
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from townsfolk.training.stages.served import ServedBase
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 """What /proc/cpuinfo calls processors that multiply in bfloat16 (x86, Arm)."""
 
+warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")  # about its own parts
 transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 
@@ -68,7 +70,9 @@ def _convert(file: Path, into: Path) -> None:
     where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     try:
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(**where)
-        model: Any = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            **where, dtype=torch.float32, quantization_config=transformers.GgufConfig(dequantize=True)
+        )
     except (OSError, ValueError, KeyError, NotImplementedError) as error:
         raise ModelError(f"base model {file}: transformers can't convert it: {error}") from error
     model.save_pretrained(into / "model")

@@ -143,7 +143,9 @@ def read_config(kind: type[Config], file: Path, arguments: Sequence[str] = ()) -
     values = _read_yaml(file)
     overrides = _overrides(arguments)
     try:
-        return kind.model_validate({ALIASES.get(key, key): value for key, value in (values | overrides).items()})
+        return kind.model_validate(
+            {ALIASES.get(key, key): value for key, value in (values | overrides).items()}
+        )
     except ValidationError as error:
         faults = "\n".join(
             f"  {'.'.join(map(str, fault['loc'])) or 'run'}: {_rule(kind, fault)}" for fault in error.errors()

@@ -13,7 +13,9 @@ from pathlib import Path
 from townsfolk.training.stages.tokens import TokenRow
 
 
-def cached_rows(cache: Path, made_of: Sequence[str], make: Callable[[], Iterable[TokenRow]]) -> list[TokenRow]:
+def cached_rows(
+    cache: Path, made_of: Sequence[str], make: Callable[[], Iterable[TokenRow]]
+) -> list[TokenRow]:
     """The rows that `make` gives, from `cache` if they were made of the same before.
 
     Args:

@@ -49,7 +49,10 @@ class Run:
             tracker.log(figures, step=step)
         if not self._quiet:
             told = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
-            print(f"step {step}/{steps}  {told}  {line['rss_mb']:.0f} MB  {_minutes(left)} left", file=sys.stderr)
+            print(
+                f"step {step}/{steps}  {told}  {line['rss_mb']:.0f} MB  {_minutes(left)} left",
+                file=sys.stderr,
+            )
 
     def _seconds(self) -> float:
         return time.monotonic() - self._began

@@ -63,7 +63,9 @@ class PackedTrainer(trl.SFTTrainer):  # type: ignore[misc]
         last_figures: as they were logged last.
     """
 
-    def __init__(self, model: Any, config: RunConfig, served: ServedBase, rows: Rows, folder: RunFolder) -> None:
+    def __init__(
+        self, model: Any, config: RunConfig, served: ServedBase, rows: Rows, folder: RunFolder
+    ) -> None:
         self._rows, self._held_out = rows.train, rows.held_out[: config.eval_rows]
         self._opening: Ids = tuple(model.active_peft_config.alora_invocation_tokens or ())
         self._folder, self._tokens, self._since = folder, 0, time.monotonic()
