@@ -7,11 +7,12 @@ from random import Random
 import pytest
 
 from townsfolk.personas import PersonaLibrary
-from townsfolk.training.data import Exchange, faults, read_exchanges, read_names
+from townsfolk.training.data import Exchange, faults, read_actions, read_exchanges, read_names
 from townsfolk.training.data.names import Names
 from townsfolk.training.data.vary import crowded, moved, turned, varied
 
 DATA = Path(__file__).parents[2] / "data"
+ACTIONS = read_actions(DATA / "names")
 IRON = Exchange(
     said="where is iron? i looked south",
     near={"default:stone_with_iron": "9 east", "default:tree": "4 north", "player mia": "12 west"},
@@ -56,19 +57,26 @@ def test_signs_keep_their_words() -> None:
     assert written == {'"go north"'}
 
 
-def test_distances_change_with_what_is_told_and_keep_their_order() -> None:
+def test_distances_change_with_what_is_told_and_keep_their_order(names: Names) -> None:
     seen = set()
     for seed in range(40):
-        exchange = moved(IRON, Random(seed))
+        exchange = moved(IRON, names, Random(seed))
         steps = {what: int(place.split(" ")[0]) for what, place in exchange.near.items()}
         assert steps["default:tree"] == 4 < steps["default:stone_with_iron"] < steps["player mia"] == 12
         seen.add(exchange.reply.split(" ")[0])
     assert seen == {"Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven"}
 
 
-def test_a_reply_that_reckons_keeps_its_distances() -> None:
+def test_a_reply_that_reckons_keeps_its_distances(names: Names) -> None:
     reckoned = IRON.model_copy(update={"reply": "Nine steps east, five behind the tree."})
-    assert all(moved(reckoned, Random(seed)) == reckoned for seed in range(8))
+    assert all(moved(reckoned, names, Random(seed)) == reckoned for seed in range(8))
+
+
+def test_what_is_hostile_stays_where_it_is(names: Names) -> None:
+    wolf = Exchange(
+        said="danger?", near={"mob dmobs:wolf": "9 east"}, reply="A wolf, nine steps east.", topic="danger"
+    )
+    assert all(moved(wolf, names, Random(seed)) == wolf for seed in range(8))
 
 
 def test_what_is_added_is_not_spoken_of(names: Names) -> None:
@@ -85,8 +93,8 @@ def test_who_asks_what_there_is_gets_no_other_things(names: Names) -> None:
 
 def test_variants_of_all_authored_exchanges_are_as_sound(names: Names) -> None:
     library, random = PersonaLibrary.read(), Random(0)
-    for file in (DATA / "dialogue").glob("*.yaml"):
+    for file in sorted((DATA / "dialogue").glob("*.yaml")):
         persona = library.get(file.stem)
         for exchange in read_exchanges(file):
             variant = Exchange.model_validate(varied(exchange, names, random).model_dump())
-            assert faults(variant, persona, names) == []
+            assert faults(variant, persona, names, ACTIONS) == []

@@ -2,8 +2,13 @@
 
 local notable = {}
 
-notable.DEFAULT = "group:door,group:bed,group:tree,group:flower,group:sapling,group:torch,torch,chest,sign,furnace,"
-	.. "stone_with,bookshelf,ladder,water_source,lava_source,anvil,brewing_stand,campfire,farming,mese_post"
+-- What grows, what is written, stored or worked with, what hands have built: never what the ground is made
+-- of, which is everywhere.
+notable.DEFAULT = "group:door,group:bed,group:tree,group:flower,group:mushroom,group:sapling,group:torch,"
+	.. "torch,chest,sign,furnace,stone_with,bookshelf,ladder,water_source,lava_source,anvil,brewing_stand,"
+	.. "campfire,farming,mese_post,door,trapdoor,group:wood,group:fence,pane_flat,bar_flat,meselamp,bones,rail,tnt,"
+	.. "cactus,papyrus,with_berries,default:apple,default:brick,default:stonebrick,default:stone_block,"
+	.. "default:cobble,default:mossycobble,default:glass,default:clay,default:gravel,vessels:shelf"
 
 -- Does `entry` mean the node `name`? It is `group:door`, a whole name, or words of a name (`stone_with`).
 local function means(entry, name, groups)

@@ -28,9 +28,9 @@ def data() -> None:
 def check(folder: Folder = Path("data"), config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Check the authored exchanges, one file a persona, and count them; status 1 if one has a fault."""
     from townsfolk.personas import PersonaLibrary
-    from townsfolk.training.data import faults, read_exchanges, read_names
+    from townsfolk.training.data import faults, read_actions, read_exchanges, read_names
 
-    names = read_names(folder / "names")
+    names, actions = read_names(folder / "names"), read_actions(folder / "names")
     library = PersonaLibrary.read(load_settings(config).personas_dirs)
     found, rows = [], []
     for file in sorted((folder / "dialogue").glob("*.yaml")):
@@ -40,7 +40,7 @@ def check(folder: Folder = Path("data"), config: ConfigFile = None, as_json: AsJ
         found += [
             f"{file}: exchange {number}: {fault}"
             for number, exchange in enumerate(exchanges, start=1)
-            for fault in faults(exchange, persona, names)
+            for fault in faults(exchange, persona, names, actions)
         ]
     _print(rows, found, as_json)
     raise typer.Exit(bool(found))

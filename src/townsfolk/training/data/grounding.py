@@ -6,23 +6,23 @@ share with everyday speech ("light", "high") are no game words: see `names.EVERY
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import get_args
 
+from townsfolk.training.data.acts import impossible, inconsistent
 from townsfolk.training.data.exchange import Exchange, parts_of
 from townsfolk.training.data.names import Names
-from townsfolk.types import Direction, Persona, words
-
-ARGUMENTS = {
-    "goto": "near", "follow": "near", "look_at": "near", "dig": "near", "take": "near", "attack": "near",
-    "guard": "near", "place": "carried", "give": "carried",
-}  # fmt: skip
-"""Action -> where the name in its first argument must be found."""
+from townsfolk.types import ActionSpec, Direction, Persona, words
 
 
-def faults(exchange: Exchange, persona: Persona, names: Names) -> list[str]:
+def faults(exchange: Exchange, persona: Persona, names: Names, actions: Sequence[ActionSpec]) -> list[str]:
     """What is wrong with `exchange`, besides its schema; empty when nothing is."""
-    return [*_unknown(exchange, names), *_absent(exchange, persona, names), *_wrong_act(exchange, persona)]
+    return [
+        *_unknown(exchange, names),
+        *_absent(exchange, persona, names),
+        *impossible(exchange, persona, actions),
+        *inconsistent(exchange, persona, names),
+    ]
 
 
 def _unknown(exchange: Exchange, names: Names) -> Iterator[str]:
@@ -31,6 +31,9 @@ def _unknown(exchange: Exchange, names: Names) -> Iterator[str]:
     for name in (*registered, *exchange.have, *exchange.gift, *exchange.built, exchange.holds):
         if name and name not in names.titles:
             yield f"{name} is no name of the game: take one of data/names"
+    for kind, _, name in seen:
+        if not kind and name in names.titles and name not in names.notable:
+            yield f"villagers take no note of {name}: see mod/townsfolk/src/notable.lua"
 
 
 def _absent(exchange: Exchange, persona: Persona, names: Names) -> Iterator[str]:
@@ -57,30 +60,3 @@ def _known(persona: Persona) -> Iterator[str]:
     yield from (persona.title, persona.speech)
     for known in persona.knowledge:
         yield from (known.says, *known.about)
-
-
-def _wrong_act(exchange: Exchange, persona: Persona) -> Iterator[str]:
-    if not exchange.act:
-        return
-    name, *arguments = exchange.act.split(" ")
-    if name not in persona.actions:
-        yield f"a {persona.name} never does {name}: its actions are {', '.join(persona.actions)}"
-    place = ARGUMENTS.get(name)
-    if place and (not arguments or arguments[0] not in _found(exchange, place)):
-        yield f"{exchange.act}: what it names is not {place}"
-    if name == "give" and not _can_give(exchange, arguments):
-        yield f"{exchange.act}: give what is carried, not more of it, to somebody near"
-
-
-def _found(exchange: Exchange, place: str) -> Iterable[str]:
-    if place == "carried":
-        return {*exchange.have, *exchange.gift}
-    return {what.rpartition(" ")[2] for what in exchange.near} | {"{player}", "home"}
-
-
-def _can_give(exchange: Exchange, arguments: list[str]) -> bool:
-    if len(arguments) != 3 or not arguments[1].isdigit():
-        return False
-    item, count, receiver = arguments
-    carried = exchange.have.get(item, 0) + exchange.gift.get(item, 0)
-    return 1 <= int(count) <= carried and receiver in _found(exchange, "near")

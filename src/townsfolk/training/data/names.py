@@ -14,6 +14,8 @@ from townsfolk.types import ActionSpec, faults_told, words
 
 ACTIONS_FILE = "actions.json"
 """Of the same folder: the registry with which the mod greets the service."""
+NOTABLE_FILE = "notable.json"
+"""Of the same folder: the nodes that the mod tells of by default."""
 
 EVERYDAY = frozenset(
     words("""
@@ -29,10 +31,11 @@ EVERYDAY = frozenset(
 
 @dataclass(frozen=True)
 class Names:
-    """What things are called: registered name -> title, and which creatures are hostile."""
+    """What things are called (name -> title), which creatures are hostile, which nodes are noticed."""
 
     titles: Mapping[str, str]
     hostile: frozenset[str]
+    notable: frozenset[str]
 
     @cached_property
     def words(self) -> frozenset[str]:
@@ -41,21 +44,22 @@ class Names:
 
 
 def read_names(folder: Path) -> Names:
-    """All files of `folder`: JSON objects, name -> title or {title, hostile}.
+    """All files of `folder`: JSON objects, name -> title or {title, hostile}; and the list of notable nodes.
 
     Raises:
-        ConfigError: no such folder, or a file that is no JSON object.
+        ConfigError: no such folder, or a file that can't be read.
     """
     titles: dict[str, str] = {}
     hostile = set()
-    for file in sorted(set(folder.glob("*.json")) - {folder / ACTIONS_FILE}):
+    notable = folder / NOTABLE_FILE
+    for file in sorted(set(folder.glob("*.json")) - {folder / ACTIONS_FILE, notable}):
         for name, entry in _read(file).items():
             titles[name] = entry if isinstance(entry, str) else entry["title"]
             if isinstance(entry, dict) and entry["hostile"]:
                 hostile.add(name)
     if not titles:
         raise ConfigError(f"{folder}: no names there: give the folder that holds minetest_game.json")
-    return Names(titles, frozenset(hostile))
+    return Names(titles, frozenset(hostile), frozenset(_read(notable)))
 
 
 def read_actions(folder: Path) -> tuple[ActionSpec, ...]:

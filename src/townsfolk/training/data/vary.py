@@ -23,10 +23,6 @@ NUMBERS = words("""
 """)
 NEAREST, FARTHEST = 2, 20
 """Steps: what a villager sees, and `NUMBERS` has words for."""
-NOTABLE = re.compile(
-    r"^(beds:|doors:door|flowers:|default:(chest|furnace|bookshelf|ladder|.*tree$|.*sapling|stone_with|torch))"
-)
-"""Nodes that the mod tells of, as far as they stand about anywhere."""
 MOST_NEAR, MOST_ADDED = 8, 4
 _RELATIVE = frozenset(words("just past beside next by between near behind before after halfway beyond elbow"))
 """Words that hang on how far one thing is from another."""
@@ -37,7 +33,7 @@ _ASKS_FOR_ALL = frozenset(
 
 def varied(exchange: Exchange, names: Names, random: Random) -> Exchange:
     """A variant of `exchange`, drawn by `random`; equal to it where nothing can be varied."""
-    return crowded(moved(turned(exchange, random), random), names, random)
+    return crowded(moved(turned(exchange, random), names, random), names, random)
 
 
 def turned(exchange: Exchange, random: Random) -> Exchange:
@@ -57,8 +53,11 @@ def turned(exchange: Exchange, random: Random) -> Exchange:
     )
 
 
-def moved(exchange: Exchange, random: Random) -> Exchange:
-    """Each distance that the reply tells drawn anew, so that the order by distance stays."""
+def moved(exchange: Exchange, names: Names, random: Random) -> Exchange:
+    """Each distance that the reply tells drawn anew, so that the order by distance stays.
+
+    What is hostile stays where it is: how far off it is decides what to do (`acts.inconsistent`).
+    """
     near, reply = dict(exchange.near), exchange.reply
     if _numbers(reply) - {parts_of(place)[0] for place in near.values()} or _RELATIVE & {*words(reply)}:
         return exchange  # it reckons: "nine steps, two before the lava", "five north, just past the door"
@@ -66,7 +65,8 @@ def moved(exchange: Exchange, random: Random) -> Exchange:
         steps, *rest = parts_of(place)
         told = _told(reply, steps)
         others = [parts_of(other)[0] for name, other in near.items() if name != what]
-        if told and steps not in others and not _told(exchange.said, steps):
+        still = what.rpartition(" ")[2] in names.hostile or _told(exchange.said, steps)
+        if told and steps not in others and not still:
             low = max((other + 1 for other in others if other < steps), default=NEAREST)
             high = min((other - 1 for other in others if other > steps), default=FARTHEST)
             drawn = random.randint(min(low, steps), max(high, steps))
@@ -82,8 +82,8 @@ def crowded(exchange: Exchange, names: Names, random: Random) -> Exchange:
         return exchange
     free = [
         name
-        for name, title in names.titles.items()
-        if NOTABLE.match(name) and name not in exchange.near and not spoken & {*words(title)}
+        for name in sorted(names.notable)
+        if name not in exchange.near and not spoken & {*words(names.titles[name])}
     ]
     most = min(MOST_ADDED, max(0, MOST_NEAR - len(exchange.near)))
     added = random.sample(free, random.randint(0, most))
