@@ -6,6 +6,7 @@ Every request is validated with the types of `townsfolk.types`; what breaks the 
 
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 
@@ -15,8 +16,12 @@ from townsfolk.types import (
     Action,
     Connected,
     Decision,
+    DemoBatch,
+    DemoStep,
     Event,
     Game,
+    LogBatch,
+    LogEntry,
     Observation,
     Outcome,
     Rating,
@@ -41,6 +46,8 @@ class ContractService:
         self.observations: list[Observation] = []
         self.outcomes: list[Outcome] = []
         self.ratings: list[Rating] = []
+        self.engagement: list[LogEntry] = []
+        self.demo_steps: list[DemoStep] = []
         self.age = 0.0
         """Seconds by which decisions pretend to be made from older observations."""
         self.late = False
@@ -50,6 +57,11 @@ class ContractService:
         self.turns = 0
         self._waiting: list[Decision] = []
         self._server: ThreadingHTTPServer | None = None
+        self._taken: dict[str, Callable[[bytes], None]] = {
+            "/v1/ratings": lambda body: self.ratings.append(Rating.model_validate_json(body)),
+            "/v1/log": lambda body: self.engagement.extend(LogBatch.model_validate_json(body).entries),
+            "/v1/demos": lambda body: self.demo_steps.extend(DemoBatch.model_validate_json(body).steps),
+        }
 
     def start(self) -> None:
         """Listen, on the port of the last time if there was one; a new start knows no game."""
@@ -82,8 +94,8 @@ class ContractService:
     def _route(self, path: str, body: bytes) -> tuple[int, BaseModel | None]:
         if path == "/v1/games":
             return 200, self._greet(Game.model_validate_json(body))
-        if path == "/v1/ratings":
-            self.ratings.append(Rating.model_validate_json(body))
+        if path in self._taken:
+            self._taken[path](body)
             return 204, None
         request = StepRequest.model_validate_json(body)
         return (200, self._step(request)) if self.connected else (409, None)

@@ -138,6 +138,20 @@ def test_ratings_reach_the_service(village: Village) -> None:
     village.ann.wait_for_chat("has not answered you", SOON)
 
 
+def test_engagement_is_gathered_and_names_its_turn(village: Village) -> None:
+    village.ask("Mira, a question?")
+    turn = f"turn-{village.service.turns}"
+    village.ask("Mira, thank you.")
+    village.ask("Mira, and goodbye.")
+    here = village.sam.position
+    village.sam.teleport(Position(x=here.x + 30, y=here.y, z=here.z))
+    village.wait(lambda: any(sign.kind == "left" for sign in village.service.engagement), 2 * SOON)
+    village.sam.teleport(here)
+    signs = village.service.engagement
+    assert (turn, "answered", "sam") in {(sign.turn_id, sign.kind, sign.player) for sign in signs}
+    assert (signs[-1].kind, signs[-1].turn_id) == ("left", f"turn-{village.service.turns}")
+
+
 def test_form_talks_and_rates(village: Village) -> None:
     village.ask("Mira, a word?")
     village.service.ratings.clear()

@@ -87,7 +87,7 @@ def test_policy_adapters_and_feedback(http: httpx.Client, service: FakeService) 
     assert service.seen[-1] == types.Rating(turn_id="t1", player="sam", value=-1)
     entry = {"game_id": "g", "kind": "answered", "turn_id": "t1"}
     assert http.post("/v1/log", json={"entries": [entry]}).status_code == 204
-    assert service.seen[-1] == types.LogBatch(entries=(types.LogEntry(**entry),))
+    assert service.seen[-1:] == [types.LogBatch(entries=(types.LogEntry(**entry),))]
     assert http.post("/v1/log", json={"entries": []}).status_code == 422
     step = {
         "number": 0,
@@ -97,7 +97,7 @@ def test_policy_adapters_and_feedback(http: httpx.Client, service: FakeService) 
     }
     demo = {"game_id": "g", "demo_id": "d", "name": "hut", "player": "sam", "steps": [step]}
     assert http.post("/v1/demos", json=demo).status_code == 204
-    assert service.seen[-1] == types.DemoBatch.model_validate(demo)
+    assert service.seen[-1:] == [types.DemoBatch.model_validate(demo)]
 
 
 def test_models_are_the_personas(http: httpx.Client) -> None:

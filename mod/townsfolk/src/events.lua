@@ -48,6 +48,7 @@ function events.speak_to(player, v, line, private)
 	local name = player:get_player_name()
 	guard:player_spoke()
 	tf.talk.note(name, v)
+	tf.witness.spoken_to(v, name)
 	if tf.villagers.is_frozen(v) then
 		tf.script.no_words(v, name)
 		return

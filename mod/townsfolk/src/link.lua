@@ -1,5 +1,5 @@
 -- ADAPTER: the link to the service: connects, asks for all villagers that are due in one request,
--- polls while turns are under way, delivers ratings, and waits longer after each failure.
+-- polls while turns are under way, lets the mail go between, and waits longer after each failure.
 -- At most one request is under way, so a server step never sends two.
 local tf = ...
 
@@ -12,11 +12,10 @@ local MAX_OUTCOMES = 256
 local MAX_OBSERVATIONS = 64
 local ANSWER_OLD = 10 -- seconds after which nobody waits for an answer any more
 
-local storage = core.get_mod_storage()
 local breaker = tf.breaker.new(FIRST_DELAY, LONGEST_DELAY)
-local outcomes, ratings = tf.outbox.new(MAX_OUTCOMES), tf.outbox.new(64)
+local outcomes = tf.outbox.new(MAX_OUTCOMES)
 local greeted = false -- the service knows this game
-local rated = false -- the last request was a rating
+local mailed = false -- the last request was mail
 local most = MAX_OBSERVATIONS
 local pending, not_before, asked_at = 0, 0, 0
 local asked_by = {} -- villager id -> the player whose answer is awaited
@@ -77,9 +76,6 @@ function link.outcome(villager_id, turn_id, tag, verdict, reason)
 	end
 end
 
--- `player` finds the turn good (1) or bad (-1).
-function link.rate(turn_id, player, value) ratings:push({ turn_id = turn_id, player = player, value = value }) end
-
 -- Greets the service anew: it gets the actions and personas as they are now.
 function link.reconnect() greeted = false end
 
@@ -124,40 +120,6 @@ end
 
 -- --- connecting ---
 
-local function game_id()
-	if tf.text.name(tf.settings.game_id) then
-		return tf.settings.game_id
-	end
-	if storage:get_string("game_id") == "" then
-		storage:set_string("game_id", core.sha1(core.get_worldpath() .. os.time()):sub(1, 16))
-	end
-	return storage:get_string("game_id")
-end
-
-local function personas()
-	local list, listed = {}, {}
-	for _, v in ipairs(tf.villagers.known()) do
-		if not listed[v.persona] and #list < 64 then
-			listed[v.persona] = true
-			list[#list + 1] = v.persona
-		end
-	end
-	return #list > 0 and list or nil
-end
-
-local function game_name() return Settings(core.get_worldpath() .. "/world.mt"):get("gameid") end
-
-local function greeting()
-	return {
-		game_id = game_id(),
-		mod_version = tf.version,
-		engine_version = core.get_version().string,
-		game_name = game_name(),
-		actions = tf.registry:specs(),
-		personas = personas(),
-	}
-end
-
 local function welcomed(reply)
 	greeted = true
 	most = math.max(1, math.min(MAX_OBSERVATIONS, tonumber(reply.max_observations) or MAX_OBSERVATIONS))
@@ -186,26 +148,9 @@ local function welcomed(reply)
 end
 
 local function connect()
-	tf.requests.post("/v1/games", greeting(), function(what, value, retry_after_ms)
+	tf.requests.post("/v1/games", tf.greeting.message(), function(what, value, retry_after_ms)
 		if settle(what, value, retry_after_ms) then
 			welcomed(value)
-		end
-	end)
-end
-
--- --- ratings ---
-
-local function send_rating()
-	local rating = ratings:take(1)
-	tf.requests.post("/v1/ratings", rating[1], function(what, value, retry_after_ms)
-		if what == "rejected" then
-			answered()
-			core.log(
-				"warning",
-				("[townsfolk] a rating by %s was not taken: %s"):format(rating[1].player, value)
-			)
-		elseif not settle(what, value, retry_after_ms) then
-			ratings:give_back(rating)
 		end
 	end)
 end
@@ -298,7 +243,7 @@ local function send_step(due, at)
 	local told = outcomes:take(MAX_OUTCOMES)
 	asked_at = at
 	tf.requests.post("/v1/step", {
-		game_id = game_id(),
+		game_id = tf.greeting.game_id(),
 		observations = filled(observations),
 		outcomes = filled(told),
 		max_wait_ms = MAX_WAIT_MS,
@@ -331,12 +276,11 @@ core.register_globalstep(function()
 		return
 	elseif not greeted then
 		connect()
-	elseif ratings:count() > 0 and not rated then
-		rated = true
-		send_rating()
+	elseif not mailed and tf.mail.send(at, settle) then
+		mailed = true
 	else
-		-- A step after each rating: who rates without end must not keep the villagers from thinking.
-		rated = false
+		-- A step after each piece of mail: who rates without end must not keep the villagers from thinking.
+		mailed = false
 		step_if_due(at)
 	end
 end)

@@ -8,7 +8,7 @@ function rating.give(player, turn_id, value)
 	if not tf.text.name(player) or not tf.talk.replies:rate(player, turn_id, value) then
 		return false
 	end
-	tf.link.rate(turn_id, player, value)
+	tf.mail.rate(turn_id, player, value)
 	return true
 end
 

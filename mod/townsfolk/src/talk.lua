@@ -19,7 +19,7 @@ function talk.note(player, v) last[player] = { id = v.id, at = now() } end
 
 function talk.last_talk(player) return last[player] end
 
--- fn(player name, v) after a player got an answer.
+-- fn(player name, v, turn_id or nil) after a player got an answer.
 function talk.on_reply(fn) table.insert(on_reply, fn) end
 
 local function may_speak_unasked(v)
@@ -57,7 +57,7 @@ local function answered(v, line, options)
 		talk.replies:add(options.to, options.turn_id, v, line)
 	end
 	for _, fn in ipairs(on_reply) do
-		fn(options.to, v)
+		fn(options.to, v, options.turn_id)
 	end
 end
 
