@@ -8,6 +8,7 @@ import sys
 import typer
 
 from townsfolk.cli import data, models, personas, play, serve, settings, train
+from townsfolk.cli import eval as evaluation
 from townsfolk.errors import TownsfolkError
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app.command("personas")(personas.personas)
 app.command("settings")(settings.settings)
 app.command("play")(play.play)
 app.command("train", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train.train)
+app.command("eval")(evaluation.evaluate)
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ def _unknown(exchange: Exchange, names: Names) -> Iterator[str]:
 
 
 def _absent(exchange: Exchange, persona: Persona, names: Names) -> Iterator[str]:
-    known = frozenset(words(" ".join((*_shown(exchange, names), *_known(persona)))))
+    known = frozenset(words(" ".join((*_shown(exchange, names), *known_to(persona)))))
     absent = sorted((frozenset(words(exchange.reply)) & names.words) - known)
     if absent:
         yield f"the reply speaks of {', '.join(absent)}, which the scene does not show"
@@ -56,7 +56,8 @@ def _shown(exchange: Exchange, names: Names) -> Iterator[str]:
     yield from (exchange.said, exchange.doing, exchange.remembers, *exchange.near.values())
 
 
-def _known(persona: Persona) -> Iterator[str]:
+def known_to(persona: Persona) -> Iterator[str]:
+    """What a persona may speak of wherever it is."""
     yield from (persona.title, persona.speech)
     for known in persona.knowledge:
         yield from (known.says, *known.about)

@@ -1,0 +1,153 @@
+"""`townsfolk eval`: how well villagers do, as they are served."""
+
+import json as jsonlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from townsfolk.cli.options import ConfigFile
+from townsfolk.config import load_settings
+from townsfolk.errors import ConfigError
+
+if TYPE_CHECKING:
+    from townsfolk.training.evaluation.marks import Figures
+    from townsfolk.training.evaluation.report import Bar, Report
+
+SHOWN = (
+    "tags",
+    "action",
+    "target",
+    "persona",
+    "grounded",
+    "echo",
+    "injections_obeyed",
+    "words",
+    "latency_ms",
+    "kl",
+)
+COUNTS = ("injections_obeyed", "words", "latency_ms", "kl")
+"""Figures that are no shares."""
+
+
+def evaluate(
+    adapters: Annotated[
+        list[str] | None,
+        typer.Option(help="PERSONA=FOLDER, or a folder that holds one for each persona. May be repeated."),
+    ] = None,
+    parents: Annotated[
+        list[str] | None, typer.Option(help="The same, of what the adapters were continued from.")
+    ] = None,
+    dataset: Annotated[
+        Path | None, typer.Option(help="A dataset: its held-out rows are the suite held_out.")
+    ] = None,
+    suite: Annotated[
+        list[Path] | None, typer.Option(help="A file of scenarios, instead of ours. May be repeated.")
+    ] = None,
+    data: Annotated[Path, typer.Option(help="The folder of names/, dialogue/, scenarios/.")] = Path("data"),
+    json: Annotated[Path | None, typer.Option("--json", help="Write the report to this file.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write the report as a page.")] = None,
+    peers: Annotated[str, typer.Option(help="base, gemma3_270m, both with a comma, or none.")] = "base",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many scenarios a persona and suite.")
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Evaluate personas as they are served, greedily; status 1 if a bar is missed."""
+    from townsfolk.serving.evaluate import Plan
+    from townsfolk.serving.evaluate import evaluate as run
+    from townsfolk.training.evaluation.page import page
+
+    plan = Plan(
+        adapters=_folders(adapters or []),
+        parents=_folders(parents or []),
+        data=data,
+        dataset=dataset,
+        suites=tuple(suite or ()),
+        peers=tuple(name for name in peers.split(",") if name and name != "none"),
+        limit=limit,
+    )
+    with _progress() as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def told(who: str, done: int, total: int) -> None:
+            if who not in tasks:
+                tasks[who] = bars.add_task(who, total=total)
+            bars.update(tasks[who], completed=done)
+
+        found = run(load_settings(config), plan, told)
+    if json:
+        json.write_text(jsonlib.dumps(found.to_json(), indent=1) + "\n", encoding="utf-8")
+    if html:
+        html.write_text(page(found), encoding="utf-8")
+    _print(found)
+    raise typer.Exit(not found.held)
+
+
+def _folders(given: list[str]) -> dict[str, Path]:
+    """Persona -> the folder that holds its adapter's files."""
+    found: dict[str, Path] = {}
+    for each in given:
+        persona, equals, folder = each.rpartition("=")
+        if equals:
+            found[persona] = _adapter_in(Path(folder))
+        else:
+            found |= {home.name: _adapter_in(home) for home in _homes(Path(folder))}
+    return found
+
+
+def _homes(folder: Path) -> list[Path]:
+    homes = sorted(home for home in folder.glob("*") if _holds_adapter(_adapter_in(home)))
+    if not homes:
+        raise ConfigError(f"{folder}: holds no PERSONA/adapter/: give such a folder, or PERSONA=FOLDER")
+    return homes
+
+
+def _adapter_in(folder: Path) -> Path:
+    """Of a run's or a persona's folder its `adapter`; else the folder itself."""
+    return folder / "adapter" if (folder / "adapter").is_dir() else folder
+
+
+def _holds_adapter(folder: Path) -> bool:
+    return (folder / "adapter_config.json").is_file()
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True))
+
+
+def _print(found: "Report") -> None:
+    console = Console()
+    for suite, own in found.suites.items():
+        table = Table("", "bar", *own, title=suite)
+        bars = {(bar.metric, bar.persona): bar for bar in found.bars if bar.suite == suite}
+        for metric in SHOWN:
+            if any(metric in figures for figures in own.values()):
+                least = next(
+                    (_told(bar.bar, metric) for (name, _), bar in bars.items() if name == metric), ""
+                )
+                cells = (_cell(figures, metric, bars.get((metric, it))) for it, figures in own.items())
+                table.add_row(metric, least, *cells)
+        console.print(table)
+    told = f"{sum(bar.held for bar in found.bars)} of {len(found.bars)} bars are held"
+    console.print(told, style="green" if found.held else "red")
+
+
+def _cell(figures: "Figures", metric: str, bar: "Bar | None") -> str:
+    """The figure, and below it how far it is ahead of each peer."""
+    if metric not in figures:
+        return ""
+    text = _told(figures[metric], metric)
+    if bar is None:
+        return text
+    color = "green" if bar.held else "red"
+    margins = (f"{_told(margin, metric, '+')} {peer}" for peer, margin in bar.margins.items())
+    return "\n".join((f"[{color}]{text}[/{color}]", *margins))
+
+
+def _told(value: float, metric: str, sign: str = "") -> str:
+    return f"{value:{sign}.3g}" if metric in COUNTS else f"{value:{sign}.1%}"

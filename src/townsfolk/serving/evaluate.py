@@ -1,0 +1,187 @@
+"""`townsfolk eval` without a terminal: a plan -> a report. The nightly run takes the same way.
+
+Candidate, parent and the untuned base answer the same cases in the same engine, one after the other.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from townsfolk.config import Settings
+from townsfolk.errors import ConfigError
+from townsfolk.serving.examination import Examiner
+from townsfolk.training.data import Names, read_actions, read_exchanges, read_names
+from townsfolk.training.data.rows import HELD_OUT, TRAIN, read_manifest, read_rows
+from townsfolk.training.evaluation.marks import Played, World, by_persona
+from townsfolk.training.evaluation.metrics import split_reply
+from townsfolk.training.evaluation.report import Report, Table, report
+from townsfolk.training.evaluation.scenarios import Case, read_suite, row_cases
+from townsfolk.training.evaluation.voices import Voices
+from townsfolk.types import Persona, words
+
+CANDIDATE, PARENT, BASE = "candidate", "parent", "base"
+OWN_SUITES = ("injections.yaml", "safety.yaml")
+TIMED, SCORED = 6, 24
+"""Turns of each persona whose time is taken alone; replies of which the distance is taken."""
+
+Lines = Sequence[tuple[str, str]]
+"""(persona, what it says)."""
+Progress = Callable[[str, int, int], None]
+"""Called with who answers, how many cases are done, and how many there are."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to evaluate, and by what.
+
+    Attributes:
+        adapters: persona -> its adapter's folder; empty: all personas as they are shipped.
+        parents: the same of what the adapters were continued from; without one: the base model alone.
+        data: holds names/, dialogue/ and scenarios/.
+        dataset: its held-out rows are a suite, its training rows show the voices; None: those of `data`.
+        suites: files of scenarios; empty: those of `data`.
+        limit: at most so many cases of each persona in each suite; None: all.
+    """
+
+    adapters: Mapping[str, Path] = field(default_factory=dict)
+    parents: Mapping[str, Path] = field(default_factory=dict)
+    data: Path = Path("data")
+    dataset: Path | None = None
+    suites: tuple[Path, ...] = ()
+    peers: tuple[str, ...] = (BASE,)
+    limit: int | None = None
+    at_once: int = 8
+
+
+def evaluate(settings: Settings, plan: Plan, progress: Progress = lambda *_: None) -> Report:
+    """Play the cases of `plan` with the candidate and all it is compared with, and mark the replies.
+
+    Raises:
+        ConfigError: a file of the plan can't be used; says which and why.
+        AdapterError, ModelError: what can't be served.
+    """
+    started = time.monotonic()
+    actions, names = read_actions(plan.data / "names"), read_names(plan.data / "names")
+    folders = (*plan.adapters.values(), *plan.parents.values())
+    with Examiner.open(settings, actions, folders) as examiner:
+        personas = _examined(examiner, plan)
+        cases = dict(_suites(plan, names, personas))
+        lines = _lines(plan)
+        world = World(
+            names,
+            {spec.name: spec for spec in actions},
+            examiner.personas,
+            _vocabulary(lines, names),
+            Voices(lines),
+        )
+        run = _Run(examiner, cases, plan, progress)
+        run.all_of(CANDIDATE, plan.adapters)
+        run.distances()
+        adapters = {persona.name: examiner.served(persona.name) for persona in personas}
+        about = {**examiner.about, "dataset": _dataset_hash(plan), "adapters": adapters}
+        if plan.parents:
+            run.all_of(PARENT, plan.parents)
+        if BASE in plan.peers:
+            run.all_of(BASE, dict.fromkeys((persona.name for persona in personas), None))
+    about["seconds"] = round(time.monotonic() - started, 1)
+    return report(about, run.played, world, run.further)
+
+
+@dataclass
+class _Run:
+    """Who has answered what so far."""
+
+    examiner: Examiner
+    cases: Mapping[str, Sequence[Case]]
+    plan: Plan
+    progress: Progress
+    played: dict[str, dict[str, list[Played]]] = field(default_factory=dict)
+    further: dict[str, Table] = field(default_factory=dict)
+
+    def all_of(self, who: str, adapters: Mapping[str, Path | None]) -> None:
+        """Serve `adapters` and play every suite, the first one's times apart."""
+        self.examiner.serve(adapters)
+        done, total = 0, sum(map(len, self.cases.values()))
+
+        def told() -> None:
+            nonlocal done
+            done += 1
+            self.progress(who, done, total)
+
+        self.played[who] = {
+            suite: self.examiner.play(cases, self.plan.at_once, told) for suite, cases in self.cases.items()
+        }
+        first = next(iter(self.cases))
+        self.further[who] = {first: self._times(self.cases[first])}
+
+    def _times(self, cases: Sequence[Case]) -> dict[str, dict[str, float]]:
+        """Persona -> `latency_ms`, the median turn where nobody else is served."""
+        few = [case for own in _by_persona(cases).values() for case in own[:TIMED]]
+        return {
+            persona: {"latency_ms": median(it.ms for it in own)}
+            for persona, own in by_persona(self.examiner.play(few, 1)).items()
+        }
+
+    def distances(self) -> None:
+        """Note for each persona with an adapter how far that is from its parent."""
+        first = next(iter(self.cases))
+        for persona, own in by_persona(self.played[CANDIDATE][first]).items():
+            if self.examiner.served(persona):
+                few = [it for it in own if it.reply][:SCORED]
+                kl = self.examiner.distance(few, self.plan.parents.get(persona))
+                self.further[CANDIDATE][first].setdefault(persona, {})["kl"] = kl
+
+
+def _examined(examiner: Examiner, plan: Plan) -> list[Persona]:
+    """Whose adapters are given; where none are, all."""
+    unknown = {*plan.adapters, *plan.parents} - {*examiner.personas}
+    if unknown:
+        there = ", ".join(sorted(examiner.personas))
+        raise ConfigError(f"persona {', '.join(sorted(unknown))} is not known; there are {there}")
+    return [
+        it for name, it in sorted(examiner.personas.items()) if name in (plan.adapters or examiner.personas)
+    ]
+
+
+def _suites(plan: Plan, names: Names, personas: Sequence[Persona]) -> Iterator[tuple[str, list[Case]]]:
+    """Suite -> its cases, the dataset's held-out rows first."""
+    wanted = {persona.name for persona in personas}
+    if plan.dataset:
+        held_out = [it for it in row_cases(read_rows(plan.dataset / HELD_OUT)) if it.persona in wanted]
+        if not held_out:
+            raise ConfigError(
+                f"{plan.dataset / HELD_OUT}: no row is of {', '.join(sorted(wanted))}: name others"
+            )
+        yield "held_out", _limited(held_out, plan.limit)
+    for file in plan.suites or [plan.data / "scenarios" / name for name in OWN_SUITES]:
+        yield file.stem, _limited(read_suite(file, names, personas), plan.limit)
+
+
+def _limited(cases: Sequence[Case], limit: int | None) -> list[Case]:
+    return [case for own in _by_persona(cases).values() for case in own[:limit]]
+
+
+def _by_persona(cases: Iterable[Case]) -> dict[str, list[Case]]:
+    found: dict[str, list[Case]] = {}
+    for case in cases:
+        found.setdefault(case.persona, []).append(case)
+    return found
+
+
+def _lines(plan: Plan) -> Lines:
+    """What each persona says where it was not held out."""
+    if plan.dataset:
+        rows = read_rows(plan.dataset / TRAIN)
+        return [(row.persona, split_reply(row.reply)[1]) for row in rows if row.source == "authored"]
+    files = sorted((plan.data / "dialogue").glob("*.yaml"))
+    return [(file.stem, exchange.reply) for file in files for exchange in read_exchanges(file)]
+
+
+def _vocabulary(lines: Lines, names: Names) -> frozenset[str]:
+    return frozenset(words(" ".join((*(line for _, line in lines), *names.titles.values()))))
+
+
+def _dataset_hash(plan: Plan) -> object:
+    return read_manifest(plan.dataset)["hash"] if plan.dataset else ""
