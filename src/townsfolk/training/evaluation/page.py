@@ -1,4 +1,4 @@
-"""A report -> one HTML page that needs nothing besides itself. It refuses to reckon: figures come as given."""
+"""A report -> one HTML page that needs nothing besides itself. It refuses to reckon: figures come as told."""
 
 import io
 from collections.abc import Iterator, Sequence
