@@ -9,5 +9,6 @@ read_globals = {
 	string = {fields = {"split", "trim"}},
 }
 files["**/spec/*_spec.lua"] = {std = "+busted"}
--- The probe protects nodes of its own.
+-- These protect nodes of their own.
 files["tests/game/mods/townsfolk_probe/init.lua"] = {globals = {"core"}}
+files["tests/game/mods/townsfolk_eyes/init.lua"] = {globals = {"core"}}

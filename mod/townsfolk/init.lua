@@ -27,6 +27,7 @@ tf.replies = load("replies")
 tf.decisions = load("decisions")
 tf.instinct = load("instinct")
 tf.engagement = load("engagement")
+tf.recording = load("recording")
 
 -- The body: who they are, what they look like, how they move
 tf.settings = load("settings")
@@ -42,6 +43,7 @@ tf.walk = load("walk")
 tf.targets = load("targets")
 tf.execute = load("execute")
 tf.tasks = load("tasks")
+tf.building = load("building")
 tf.actions = load("actions")
 for _, name in ipairs({ "social", "move", "items", "nodes", "fight" }) do
 	load("actions/" .. name)
@@ -63,6 +65,12 @@ tf.events = load("events")
 -- What players use
 tf.rating = load("rating")
 load("form")
-load("commands")
+tf.demos = load("demos")
+tf.replay = load("replay")
+tf.on_forget = {} -- fn(player name), of other mods
+tf.commands = load("commands")
+for _, name in ipairs({ "demo", "forget" }) do
+	load("commands/" .. name)
+end
 
 townsfolk = load("api")

@@ -4,6 +4,7 @@ Every request is validated with the types of `townsfolk.types`; what breaks the 
 `faults`. It can fail in the ways that services fail: stopped, 500, 503, garbage, half a body, slow.
 """
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -48,6 +49,7 @@ class ContractService:
         self.ratings: list[Rating] = []
         self.engagement: list[LogEntry] = []
         self.demo_steps: list[DemoStep] = []
+        self.forgotten: list[object] = []
         self.age = 0.0
         """Seconds by which decisions pretend to be made from older observations."""
         self.late = False
@@ -60,6 +62,7 @@ class ContractService:
         self._taken: dict[str, Callable[[bytes], None]] = {
             "/v1/ratings": lambda body: self.ratings.append(Rating.model_validate_json(body)),
             "/v1/log": lambda body: self.engagement.extend(LogBatch.model_validate_json(body).entries),
+            "/v1/feedback/forget": lambda body: self.forgotten.append(json.loads(body)),
             "/v1/demos": lambda body: self.demo_steps.extend(DemoBatch.model_validate_json(body).steps),
         }
 

@@ -26,6 +26,7 @@ return {
 	perform = tf.execute.submit,
 	stop = tf.execute.stop,
 	register_on_outcome = tf.execute.on_outcome,
+	register_on_forget = function(fn) table.insert(tf.on_forget, fn) end,
 
 	spawn = tf.villagers.spawn,
 	remove = tf.villagers.remove,

@@ -1,6 +1,8 @@
 -- ADAPTER: the chat command `/ai`: for players help, say, list, status, rate; for who has the
--- privilege `townsfolk` also spawn, remove, persona, freeze, reload.
+-- privilege `townsfolk` also spawn, remove, persona, freeze, reload. commands/ adds demo and forget.
 local tf = ...
+
+local commands = { for_players = 5 } -- of the lines of HELP
 
 local HELP = {
 	{ "help", "what you are reading" },
@@ -22,6 +24,14 @@ core.register_privilege("townsfolk", {
 	description = "May spawn, remove and change villagers",
 	give_to_singleplayer = true,
 })
+
+-- Adds `/ai NAME`: help is {usage, what it is for}; fn(player name, what follows) gives true or false and what the
+-- player is to read.
+function commands.add(name, help, fn)
+	table.insert(HELP, commands.for_players + 1, help)
+	commands.for_players = commands.for_players + 1
+	run[name] = fn
+end
 
 local function may_manage(player) return core.check_player_privs(player, { townsfolk = true }) end
 
@@ -54,7 +64,7 @@ function run.help(player)
 end
 
 -- Named, looked at or talked with; else the nearest within hearing.
-local function listener(player, line)
+function commands.listener(player, line)
 	local speaker, ears, range = tf.events.speaker(player), tf.events.ears(), tf.settings.hearing
 	local now = tf.clock()
 	local ear = tf.hearing.addressees(line, speaker, ears, range, now)[1]
@@ -70,7 +80,7 @@ function run.say(name, rest)
 	elseif not player or not core.check_player_privs(name, { shout = true }) then
 		return false, "To talk you must be in the world and have the privilege shout."
 	end
-	local v = listener(player, line)
+	local v = commands.listener(player, line)
 	if not v then
 		return false, "No villager is near enough to hear you. Try /ai list."
 	end
@@ -178,7 +188,7 @@ function run.reload()
 end
 
 core.register_chatcommand("ai", {
-	params = "help | say <text> | list | status | rate up|down [<name>] | …",
+	params = "help | say <text> | list | status | rate up|down [<name>] | demo … | forget me | …",
 	description = "Talk to villagers and manage them",
 	func = function(name, param)
 		local subcommand, rest = param:match("^%s*(%a*)%s*(.-)%s*$")
@@ -193,3 +203,5 @@ core.register_chatcommand("ai", {
 		return run[subcommand](name, rest)
 	end,
 })
+
+return commands

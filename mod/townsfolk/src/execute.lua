@@ -40,6 +40,12 @@ function execute.allow(persona, names)
 	allowed_by_persona[persona] = set
 end
 
+-- Is the action open to the villager's persona?
+function execute.is_allowed(v, name)
+	local allowed = allowed_by_persona[v.persona]
+	return not allowed or allowed[name] == true
+end
+
 function execute.holder(key) return claims:holder(key, now()) end
 
 -- The villager's alone until its action ends; false and the reason where another has it.
@@ -75,11 +81,16 @@ local function check_body(v)
 	end
 end
 
+local function check_free(v, request)
+	if v.task and v.task.commanded and request.name ~= "stop" and request.name ~= "say" then
+		return ("it is busy: %s"):format(v.doing)
+	end
+end
+
 local function check_known(v, request)
-	local allowed = allowed_by_persona[v.persona]
 	if not tf.registry:get(request.name) then
 		return ("no action is called %s"):format(request.name)
-	elseif allowed and not allowed[request.name] then
+	elseif not execute.is_allowed(v, request.name) then
 		return ("the persona %s may not %s"):format(v.persona, request.name)
 	end
 end
@@ -143,7 +154,7 @@ local function check_claims(v, request)
 	end
 end
 
-local CHECKS = { check_body, check_known, check_rate, check_args, check_own, check_claims }
+local CHECKS = { check_body, check_free, check_known, check_rate, check_args, check_own, check_claims }
 
 local function refusal(v, request)
 	for _, check in ipairs(CHECKS) do
@@ -163,8 +174,10 @@ local function end_task(v, verdict, reason)
 		tf.hands.guarded(v, "end of " .. task.request.name, task.stop)
 	end
 	tf.walk.stop(v)
-	-- A lasting action was told as done when it began.
-	if not task.lasting then
+	-- A lasting action was told as done when it began; a command's end is told by its own task.
+	if task.commanded then
+		tf.villagers.save(v)
+	elseif not task.lasting then
 		tell(v, task.request, verdict, reason)
 	elseif verdict == "failed" then
 		core.log("action", ("[townsfolk] %s ended %s: %s"):format(v.name, task.request.tag, reason or ""))
@@ -198,6 +211,14 @@ local function begin_task(v, request, def, task)
 	if def.lasting then
 		tell(v, request, "done")
 	end
+end
+
+-- A task that a player's command gives: it takes over, and goes on until it ends or is stopped. What is decided
+-- meanwhile is refused but for `stop`.
+function execute.undertake(v, tag, task)
+	drop_queue(v, "something else came up")
+	begin_task(v, { name = "command", tag = tag, ctx = {} }, {}, task)
+	v.task.commanded = true
 end
 
 -- run gives true (done), false and a reason (failed), or a task {step =, stop =} that goes on.
@@ -273,7 +294,7 @@ end)
 local function step_task(v, dtime)
 	local task = v.task
 	task.age = task.age + dtime
-	if not task.lasting and task.age > tf.settings.task_seconds then
+	if not task.lasting and not task.commanded and task.age > tf.settings.task_seconds then
 		end_task(v, "failed", ("not done after %d s"):format(tf.settings.task_seconds))
 		return
 	end

@@ -108,6 +108,17 @@ function minds:give_back(id, events, at)
 	mind.delta:reset()
 end
 
+-- Drops what `player` did and said.
+function minds:forget_player(player)
+	for _, mind in pairs(self.of) do
+		for _, event in ipairs(mind.events:take(EVENTS)) do
+			if event.who ~= player then
+				mind.events:push(event)
+			end
+		end
+	end
+end
+
 -- Drops events older than `seconds`: after an outage nobody wants an answer to what was said long ago.
 function minds:expire(seconds, now)
 	for _, mind in pairs(self.of) do

@@ -5,6 +5,7 @@ local tf = ...
 local observe = {}
 
 local MAX_THINGS, MAX_NODES, EACH_NODE = 24, 24, 2
+local MAX_STACKS = 64
 local ACROSS, UPWARD = 10, 4 -- nodes that are searched round the villager
 local LOOK_AGAIN, MOVED = 5, 4 -- seconds, nodes
 
@@ -90,14 +91,17 @@ local function look_for_nodes(v, now)
 	seen[v.id] = { at = now, pos = pos, nodes = find_nodes(pos) }
 end
 
+local function has_missed_something(v, now)
+	local last = seen[v.id]
+	return not last or now - last.at >= LOOK_AGAIN or tf.geometry.distance(last.pos, tf.body.pos(v)) >= MOVED
+end
+
 -- Of the villagers that may have missed something, the one whose last look is the longest ago; or nil.
 local function next_to_look(now)
 	local next_one, oldest
 	for _, v in ipairs(tf.villagers.all()) do
-		local last = seen[v.id]
-		local at = last and last.at or 0
-		local moved = last and tf.geometry.distance(last.pos, tf.body.pos(v)) >= MOVED
-		if (moved or now - at >= LOOK_AGAIN) and (not oldest or at < oldest) then
+		local at = seen[v.id] and seen[v.id].at or 0
+		if has_missed_something(v, now) and (not oldest or at < oldest) then
 			next_one, oldest = v, at
 		end
 	end
@@ -111,6 +115,13 @@ core.register_globalstep(function()
 		look_for_nodes(v, now)
 	end
 end)
+
+-- For one who does not take turns with the villagers: looks for nodes where it may have missed something.
+function observe.look(v, now)
+	if has_missed_something(v, now) then
+		look_for_nodes(v, now)
+	end
+end
 
 -- Notable nodes as they were seen last, at the latest now.
 local function nodes_seen(v, now)
@@ -141,7 +152,7 @@ local function carried(v)
 	local stacks = {}
 	for _, stack in ipairs(v.inv:get_list("main")) do
 		local name = tf.text.name(stack:get_name())
-		if name then
+		if name and #stacks < MAX_STACKS then
 			stacks[#stacks + 1] = { name = name, count = stack:get_count() }
 		end
 	end

@@ -83,9 +83,11 @@ function talk.say(v, line, options)
 	return true
 end
 
-core.register_on_leaveplayer(function(player)
-	last[player:get_player_name()] = nil
-	talk.replies:forget(player:get_player_name())
-end)
+function talk.forget(player)
+	last[player] = nil
+	talk.replies:forget(player)
+end
+
+core.register_on_leaveplayer(function(player) talk.forget(player:get_player_name()) end)
 
 return talk

@@ -15,6 +15,17 @@ local function is_danger(def)
 	return (def.damage_per_second or 0) > 0 or group(def, "lava") or group(def, "fire")
 end
 
+local EXPLOSIVES = { tnt = true, mcl_tnt = true }
+
+-- Is an item or node of this name dangerous, or becomes something that is? What no villager handles.
+function terrain.is_hazard(name)
+	local def = core.registered_items[name]
+	return EXPLOSIVES[name:match("^[^:]*")]
+		or name:find("lava") ~= nil
+		or name:find("^fire:") ~= nil
+		or def ~= nil and (is_danger(def) or group(def, "tnt"))
+end
+
 local function classify(name)
 	local def = core.registered_nodes[name]
 	if not def or name == "ignore" then

@@ -18,8 +18,13 @@ INTERACT = 0x39
 
 FIRST_SRP = 0x04
 """Of the ways to log in that a HELLO offers: choose a password, as one who is new."""
+DIG_BEGINS = 0
+DIG_ENDS = 2
 RIGHT_CLICK = 3
+POINTED_NODE = 1
 POINTED_OBJECT = 2
+SNEAK = 1 << 6
+"""The key's bit among those pressed."""
 GENERIC_OBJECT = 101
 UNIT = 10.0
 EYE_HEIGHT = 1.625
@@ -66,19 +71,28 @@ def playerpos(at: Position, pitch: float, yaw: float) -> bytes:
     return struct.pack(">H", PLAYERPOS) + _stance(at, pitch, yaw)
 
 
-def right_click(object_id: int, at: Position, pitch: float, yaw: float) -> bytes:
+def right_click(object_id: int, at: Position, pitch: float, yaw: float, keys: int = 0) -> bytes:
     """An INTERACT packet: the player at `at` right-clicks an object with the first item of the hotbar."""
     pointed = struct.pack(">BBH", 0, POINTED_OBJECT, object_id)
-    head = struct.pack(">HBHI", INTERACT, RIGHT_CLICK, 0, len(pointed))
-    return head + pointed + _stance(at, pitch, yaw)
+    return _interact(RIGHT_CLICK, pointed) + _stance(at, pitch, yaw, keys)
 
 
-def _stance(at: Position, pitch: float, yaw: float) -> bytes:
+def on_node(action: int, under: Position, above: Position, at: Position, pitch: float, yaw: float) -> bytes:
+    """An INTERACT packet: the player at `at` does `action` to the node `under`, on its side to `above`."""
+    nodes = (round(axis) for node in (under, above) for axis in (node.x, node.y, node.z))
+    return _interact(action, struct.pack(">BB6h", 0, POINTED_NODE, *nodes)) + _stance(at, pitch, yaw)
+
+
+def _interact(action: int, pointed: bytes) -> bytes:
+    return struct.pack(">HBHI", INTERACT, action, 0, len(pointed)) + pointed
+
+
+def _stance(at: Position, pitch: float, yaw: float, keys: int = 0) -> bytes:
     hundredth = 100 * UNIT
     place = (round(at.x * hundredth), round(at.y * hundredth), round(at.z * hundredth))
     angles = (round(pitch * 100), round(yaw * 100))
     fov, wanted_range = round(math.radians(72) * 80), 4
-    return struct.pack(">3i3i2iIBB", *place, 0, 0, 0, *angles, 0, fov, wanted_range)
+    return struct.pack(">3i3i2iIBB", *place, 0, 0, 0, *angles, keys, fov, wanted_range)
 
 
 def gaze(here: Position, target: Position) -> tuple[float, float]:

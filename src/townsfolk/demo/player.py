@@ -166,7 +166,21 @@ class Player:
         here = self.position
         self._client.send_packet(packets.playerpos(here, *packets.gaze(here, target)))
 
-    def right_click(self, near: Position) -> None:
+    def place(self, under: Position, above: Position) -> None:
+        """Place the first item of the hotbar at the node `above`, against the node `under`."""
+        self._touch(packets.RIGHT_CLICK, under, above)
+
+    def dig(self, node: Position) -> None:
+        """Dig a node from above, at once: the server must have `disable_anticheat`."""
+        above = node.model_copy(update={"y": node.y + 1})
+        self._touch(packets.DIG_BEGINS, node, above)
+        self._touch(packets.DIG_ENDS, node, above)
+
+    def _touch(self, action: int, under: Position, above: Position) -> None:
+        here = self.position
+        self._client.send_packet(packets.on_node(action, under, above, here, *packets.gaze(here, under)))
+
+    def right_click(self, near: Position, *, sneak: bool = False) -> None:
         """Right-click the entity that came into sight nearest to `near`.
 
         Raises:
@@ -178,7 +192,8 @@ class Player:
             raise LookupError(f"{self.name} sees no entity: wait until the server has sent one")
         object_id = min(seen, key=lambda one: _distance(seen[one], near))
         here = self.position
-        self._client.send_packet(packets.right_click(object_id, here, *packets.gaze(here, near)))
+        keys = packets.SNEAK if sneak else 0
+        self._client.send_packet(packets.right_click(object_id, here, *packets.gaze(here, near), keys))
 
     def _on_move_player(self, data: bytes) -> None:
         with self._arrived:
