@@ -158,6 +158,22 @@ def test_what_stands_needs_nothing(shown: Show) -> None:
     assert shown.carried(WOOD) == 4
 
 
+def test_what_is_crafted_takes_what_the_recipe_takes(shown: Show) -> None:
+    shown.told("/giveme default:tree 2", "added to inventory")
+    shown.told("/ai demo start planks", "Recording planks")
+    shown.sam.craft()
+    time.sleep(0.5)
+    shown.told("/ai demo stop", "Recorded planks: 1 craft")
+    shown.told("/ai demo replay planks Tam", "Tam needs 1 default:tree more")
+    tam = shown.began.model_copy(update={"x": shown.began.x + 10})
+    shown.sam.right_click(tam, sneak=True)
+    before = shown.carried(WOOD)
+    assert shown.carried("default:tree") == 1
+    shown.told("/ai demo replay planks Tam", "Tam begins planks")
+    shown.sam.wait_for_chat("Tam is done with planks", SOON)
+    assert (shown.carried(WOOD), shown.carried("default:tree")) == (before + 4, 0)
+
+
 def test_protection_holds_and_the_rest_is_told(shown: Show) -> None:
     here = shown.go(20)
     shown.told(f"/protect {_words(_beside(here, WALL[1]))}", "protected")
@@ -166,25 +182,25 @@ def test_protection_holds_and_the_rest_is_told(shown: Show) -> None:
     assert re.search(rf"step 2 of 5 \(place {WOOD}\).*is protected", stopped)
     assert shown.node(_beside(here, WALL[0])) == WOOD
     assert shown.node(_beside(here, WALL[1])) == "air"
-    assert shown.carried(WOOD) == 3
+    assert shown.carried(WOOD) == 7
 
 
 def test_replay_needs_no_service(shown: Show) -> None:
     shown.service.stop()
-    here = shown.go(0)
+    shown.go(0)
     here = shown.go(-10)
     shown.told("/ai demo replay wall Tam", "Tam begins wall")
     shown.sam.wait_for_chat("Tam is done with wall", BUILT)
     assert [shown.node(_beside(here, offset)) for offset in WALL] == [WOOD] * 3
-    assert shown.carried(WOOD) == 0
-    shown.service.start()
+    assert shown.carried(WOOD) == 4
 
 
 def test_forget_me_asks_and_forgets(shown: Show) -> None:
     shown.told("/ai forget", "Usage: /ai forget me")
     shown.told("/ai forget me", "/ai forget me yes")
-    shown.told("/ai demo list", "^wall")
-    shown.told("/ai forget me yes", "The game has forgotten you")
+    shown.told("/ai demo list", "wall: 3 place")
+    shown.told("/ai forget me yes", "The game has forgotten you.*as soon as it answers")
+    shown.service.start()
     shown.sam.wait_for_chat("The service has forgotten you", SOON)
     shown.told("/ai demo list", "shown nothing yet")
     assert [entry for entry in shown.service.forgotten if "sam" in str(entry)]

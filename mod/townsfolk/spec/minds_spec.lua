@@ -73,6 +73,13 @@ describe("minds", function()
 		assert.same({ "heard" }, kinds(m:take("a", 10)))
 	end)
 
+	it("forgets what a player said and did", function()
+		m:add("a", { kind = "heard", at = 1, who = "sam" }, 1)
+		m:add("a", { kind = "heard", at = 1, who = "ann" }, 1)
+		m:forget_player("sam")
+		assert.same({ { kind = "heard", at = 1, who = "ann" } }, m:take("a", 1))
+	end)
+
 	it("gives nothing back to who is gone", function()
 		m:forget("a")
 		assert.has_no.errors(function() m:give_back("a", { { kind = "heard", at = 1 } }, 0) end)

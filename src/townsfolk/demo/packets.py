@@ -14,6 +14,7 @@ OBJECTS = 0x31
 MOVE_PLAYER = 0x34
 # Client to server
 PLAYERPOS = 0x23
+INVENTORY_ACTION = 0x31
 INTERACT = 0x39
 
 FIRST_SRP = 0x04
@@ -75,6 +76,11 @@ def right_click(object_id: int, at: Position, pitch: float, yaw: float, keys: in
     """An INTERACT packet: the player at `at` right-clicks an object with the first item of the hotbar."""
     pointed = struct.pack(">BBH", 0, POINTED_OBJECT, object_id)
     return _interact(RIGHT_CLICK, pointed) + _stance(at, pitch, yaw, keys)
+
+
+def inventory_action(words: str) -> bytes:
+    """An INVENTORY_ACTION packet: `Move COUNT FROM LIST INDEX TO LIST INDEX` or `Craft COUNT INVENTORY`."""
+    return struct.pack(">H", INVENTORY_ACTION) + words.encode("ascii")
 
 
 def on_node(action: int, under: Position, above: Position, at: Position, pitch: float, yaw: float) -> bytes:

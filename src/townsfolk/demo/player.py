@@ -176,6 +176,11 @@ class Player:
         self._touch(packets.DIG_BEGINS, node, above)
         self._touch(packets.DIG_ENDS, node, above)
 
+    def craft(self) -> None:
+        """Craft once out of one of the hotbar's first item; what comes of it stays in the craft's result."""
+        for words in ("Move 1 current_player main 0 current_player craft 0", "Craft 1 current_player "):
+            self._client.send_packet(packets.inventory_action(words))
+
     def _touch(self, action: int, under: Position, above: Position) -> None:
         here = self.position
         self._client.send_packet(packets.on_node(action, under, above, here, *packets.gaze(here, under)))
