@@ -129,7 +129,49 @@ class BcConfig(RunConfig):
     """How much rewards count: a row's weight is exp(reward / temperature), 1 on average."""
 
 
-CONFIGS: Mapping[str, type[RunConfig]] = {kind.stage: kind for kind in (SftConfig, BcConfig)}
+class PpoConfig(RunConfig):
+    """PPO on sampled replies. A step is a round of sampling and learning."""
+
+    stage: ClassVar[Stage] = "ppo"
+    reward_model: str = ""
+    """The folder of a run of `reward`, or of its adapter; its rewards are what PPO raises."""
+    prompts: int = Field(default=4, ge=1, le=1_024)
+    """Rows whose prompts a step samples replies to."""
+    replies: int = Field(default=4, ge=1, le=256)
+    """Sampled for each prompt; the prompt is computed once for all of them."""
+    max_reply_tokens: int = Field(default=64, ge=2, le=1_024)
+    """Longer replies are cut off."""
+    temperature: float = Field(default=1.0, gt=0, le=2)
+    """Of sampling; probabilities and KL are those at this temperature."""
+    no_end_penalty: float = Field(default=1.0, ge=0)
+    """Taken off the reward of a reply that was cut off."""
+    passes: int = Field(default=2, ge=1, le=64)
+    """How often a step's replies are learnt from."""
+    value_lr: float = Field(default=1e-3, gt=0, le=1)
+    """The learning rate of the value head."""
+    clip: float = Field(default=0.2, gt=0, lt=1)
+    """How far from 1 the ratio of probabilities is rewarded."""
+    value_clip: float = Field(default=0.2, gt=0)
+    """How far from its old value a value is trained at once."""
+    discount: float = Field(default=1.0, gt=0, le=1)
+    """Gamma: replies are short, so their last token counts in full for the first."""
+    decay: float = Field(default=0.95, ge=0, le=1)
+    """Lambda of GAE."""
+    kl_start: float = Field(default=0.05, ge=0)
+    """The penalty's first coefficient: reward that a nat of distance from the parent costs."""
+    kl_target: float = Field(default=4.0, gt=0)
+    """Nats from the parent, a reply, that the coefficient is steered to."""
+    kl_gain: float = Field(default=1.0, gt=0, le=5)
+    """How fast: a step moves the coefficient by up to 20 % times the gain."""
+    kl_limit: float = Field(default=10.0, gt=0)
+    """Nats, a reply, over which the run stops; the last policy under it is kept."""
+    step_kl_limit: float = Field(default=0.1, gt=0)
+    """Nats, a token, from the policy that sampled, over which a step learns no more."""
+    distinct_floor: float = Field(default=0.5, ge=0, le=1)
+    """Share of the parent's distinct-2 under which the run stops."""
+
+
+CONFIGS: Mapping[str, type[RunConfig]] = {kind.stage: kind for kind in (SftConfig, BcConfig, PpoConfig)}
 """A stage's settings by its name; its module of the same name has `run(config, served, rows, quiet)`."""
 Config = TypeVar("Config", bound=RunConfig)
 

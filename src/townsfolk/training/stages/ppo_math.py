@@ -20,19 +20,18 @@ from torch import Tensor
 
 
 def token_log_probs(logits: Tensor, tokens: Tensor) -> Tensor:
-    """Log probabilities [B, T], float32, of `tokens` [B, T] under `logits` [B, T, V]."""
-    chosen: Tensor = logits.float().log_softmax(-1).gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
-    return chosen
+    """Log probabilities [...], float32, of `tokens` [...] under `logits` [..., V]."""
+    return logits.float().log_softmax(-1).gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
 
 
 def token_entropy(logits: Tensor) -> Tensor:
-    """Entropy in nats [B, T] of the distributions that `logits` [B, T, V] give."""
+    """Entropy in nats [...] of the distributions that `logits` [..., V] give."""
     log_probs = logits.float().log_softmax(-1)
     return -(log_probs.exp() * log_probs).sum(-1)
 
 
 def token_kl(logits: Tensor, reference: Tensor) -> Tensor:
-    """KL(policy || reference) in nats [B, T] at each token, both given as logits [B, T, V].
+    """KL(policy || reference) in nats [...] at each token, both given as logits [..., V].
 
     Summed over the tokens of sampled replies it is an unbiased estimate of the KL of whole replies, of less
     variance than the sampled log ratios and never negative (Amini et al. 2025, arXiv:2504.10637).

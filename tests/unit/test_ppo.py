@@ -1,0 +1,127 @@
+"""PPO from end to end on a tiny model: rewards rise within bounds, crashed runs go on, astray ones stop."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pytest
+
+from tiny_model import write_tiny_model
+from townsfolk.engine.adapters import base_reference, read_adapter
+from townsfolk.engine.model import open_model
+from townsfolk.errors import ConfigError
+from townsfolk.training.stages import ppo
+from townsfolk.training.stages.config import PpoConfig
+from townsfolk.training.stages.ppo_rollout import Sampled
+from townsfolk.training.stages.served import ServedBase
+from townsfolk.training.stages.tokens import Rows, TokenRow
+
+END = 2
+PROMPTS = [(1, 60 + n, 80 + n % 3, 10) for n in range(8)]
+TRAIN = [TokenRow(str(prompt), "wren", str(prompt), prompt, 1, (11, END)) for prompt in PROMPTS]
+ROWS = Rows(TRAIN, [], "0" * 64)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> ServedBase:
+    file = write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.gguf", context=64)
+    model = open_model(file)
+    return ServedBase(
+        file=file,
+        sha256=model.base_hash,
+        reference=base_reference("tiny", model.base_hash),
+        template_hash="0" * 64,
+        opening=(1,),
+        check_adapter=lambda folder: (
+            read_adapter(folder, [folder], model.params, model.base_hash).content_hash
+        ),
+    )
+
+
+@pytest.fixture(autouse=True)
+def _home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp()))
+
+
+def config(folder: Path, **settings: Any) -> PpoConfig:
+    told = {
+        "max_steps": 8, "prompts": 8, "replies": 4, "batch_size": 32, "max_reply_tokens": 8, "threads": 1,
+        "lr": 1e-2, "value_lr": 1e-2, "kl_target": 3.0, "kl_limit": 9.0, "dtype": "float32",
+        "schedule": "constant",
+    }  # fmt: skip
+    return PpoConfig(persona="wren", dataset=folder, output_dir=folder / "run", **told | settings)
+
+
+def even_tokens(replies: Sequence[Sampled]) -> list[float]:
+    """The toy reward: four times the share of even ids in a reply."""
+    return [4 * sum(token % 2 == 0 for token in reply) / len(reply) for _, reply in replies]
+
+
+def logged(settings: PpoConfig) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (settings.output_dir / "log.jsonl").read_text().splitlines()]
+
+
+def test_reward_rises_near_the_parent_and_replies_stay_distinct(served: ServedBase, tmp_path: Path) -> None:
+    told = config(tmp_path, max_steps=20)
+    manifest = ppo.run(told, served, ROWS, quiet=True, judges=[even_tokens])
+    steps = logged(told)
+    assert [it["step"] for it in steps] == list(range(manifest.steps + 1))
+    first, last = (fmean(it["reward"] for it in part) for part in (steps[:3], steps[-3:]))
+    assert last > first + 0.4
+    assert steps[0]["kl"] == 0
+    assert all(it["kl"] < told.kl_limit for it in steps)
+    assert min(it["distinct_bigrams"] for it in steps) > 0.8
+    assert manifest.metrics["reward"] == steps[-1]["reward"]
+    assert manifest.metrics["reward_at_start"] == steps[0]["reward"]
+    assert (told.output_dir / "curves.png").stat().st_size > 1_000
+
+
+@pytest.mark.parametrize("bound", [{"kl_limit": 1.0}, {"distinct_floor": 1.0}])
+def test_the_first_policy_out_of_bounds_ends_the_run_and_the_one_before_is_kept(
+    served: ServedBase, tmp_path: Path, bound: dict[str, float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = config(tmp_path, kl_start=0, **bound)
+    manifest = ppo.run(told, served, ROWS, quiet=True, judges=[even_tokens])
+    steps = logged(told)
+    assert manifest.steps == steps[-1]["step"] - 1 < told.max_steps
+    assert manifest.metrics["kl"] == steps[-2]["kl"] <= told.kl_limit
+    assert manifest.metrics["distinct_bigrams"] >= told.distinct_floor * steps[0]["distinct_bigrams"]
+    assert "stopped after step" in capsys.readouterr().err
+
+
+def test_a_run_that_crashed_goes_on_to_the_same_adapter_and_its_child_begins_there(
+    served: ServedBase, tmp_path: Path
+) -> None:
+    short = {"max_steps": 4, "save_steps": 2, "batch_size": 8, "passes": 1}
+    whole = config(tmp_path / "whole", **short)
+    expected = ppo.run(whole, served, ROWS, quiet=True, judges=[even_tokens])
+
+    judged = 0
+
+    def crashing(replies: Sequence[Sampled]) -> list[float]:
+        nonlocal judged
+        judged += 1
+        if judged == 4:
+            raise KeyboardInterrupt
+        return even_tokens(replies)
+
+    broken = config(tmp_path / "broken", **short)
+    with pytest.raises(KeyboardInterrupt):
+        ppo.run(broken, served, ROWS, quiet=True, judges=[crashing])
+    assert len(logged(broken)) == 3  # the third step is done again: the checkpoint was before it
+    resumed = ppo.run(broken, served, ROWS, quiet=True, judges=[even_tokens])
+    assert resumed.adapter_hash == expected.adapter_hash
+    assert [it["reward"] for it in logged(broken)] == [it["reward"] for it in logged(whole)]
+
+    child = config(tmp_path / "child", parent=str(broken.output_dir), max_steps=1, passes=1)
+    assert ppo.run(child, served, ROWS, quiet=True, judges=[even_tokens]).parent == resumed.adapter_hash
+    assert logged(child)[0]["kl"] == 0
+
+
+def test_a_run_needs_prompts_and_somebody_who_judges(served: ServedBase, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="reward_model"):
+        ppo.run(config(tmp_path), served, ROWS, quiet=True)
+    with pytest.raises(ConfigError, match="no rows of wren"):
+        ppo.run(config(tmp_path), served, Rows([], [], ""), quiet=True, judges=[even_tokens])
