@@ -16,6 +16,7 @@ from townsfolk.types import (
     Connected,
     Decision,
     DemoBatch,
+    ForgetPlayer,
     Game,
     InferChunk,
     InferReply,
@@ -151,6 +152,9 @@ class FakeService:
 
     async def demonstrate(self, batch: DemoBatch) -> None:
         self._take(batch)
+
+    async def forget(self, player: ForgetPlayer) -> None:
+        self._take(player)
 
     def personas(self) -> Sequence[str]:
         return PERSONAS

@@ -1,4 +1,4 @@
-"""What test_store_crash.py runs in a process of its own: writes for ever and tells each acknowledged row."""
+"""What tests write to a store; test_store_crash.py does so for ever, in a process of its own."""
 
 from itertools import count
 from multiprocessing.connection import Connection
@@ -6,7 +6,23 @@ from pathlib import Path
 
 from townsfolk.config import StoreSettings
 from townsfolk.feedback.store import Store
-from townsfolk.types import Action, LogEntry, Outcome, Rating, Turn, Verdict
+from townsfolk.types import (
+    Action,
+    AuditFlag,
+    DemoBatch,
+    DemoStep,
+    LogEntry,
+    Memory,
+    Observation,
+    Outcome,
+    Position,
+    Rating,
+    Turn,
+    Verdict,
+)
+
+OF_PLAYERS = ("turns", "actions", "ratings", "memories", "engagement", "demos", "audit_flags")
+"""Tables that know players."""
 
 
 def settings_in(home: Path) -> StoreSettings:
@@ -31,6 +47,22 @@ def new_turn(turn_id: str) -> Turn:
         verdicts=(Verdict(allowed=True),),
         started_at=1.0,
     )
+
+
+def turn_of(player: str) -> Turn:
+    return new_turn(f"of-{player}").model_copy(update={"player": player})
+
+
+def keep_all_of(store: Store, player: str) -> None:
+    """One row in each of `OF_PLAYERS`."""
+    store.record_turn(turn_of(player))
+    store.rate(Rating(turn_id=f"of-{player}", player=player, value=1))
+    store.remember(Memory(game_id="g", villager_id="ada", player=player, facts=("hit you",)))
+    store.log(LogEntry(game_id="g", player=player, kind="stayed"))
+    store.flag(AuditFlag(game_id="g", turn_id=f"of-{player}", rule="lava", reason="no", at=1.0))
+    seen = Observation(villager_id="player", name=player, persona="builder", snapshot_time=3.5)
+    step = DemoStep(number=0, action="wave", place=Position(x=0, y=0, z=0), observation=seen)
+    store.demonstrate(DemoBatch(game_id="g", demo_id=player, name="hut", player=player, steps=(step,)))
 
 
 def write_for_ever(home: Path, run: str, acknowledged: "Connection[str, None]") -> None:

@@ -162,6 +162,7 @@ def _bodies(text: str) -> dict[str, dict[str, Any]]:
         "/v1/adapters": {"name": "explorer", "path": text[:500]},
         "/v1/ratings": {"turn_id": "t1", "player": "sam", "value": 1, "comment": text[:500]},
         "/v1/log": {"entries": [{"game_id": "g", "kind": "left", "text": text[:500]}]},
+        "/v1/feedback/forget": {"game_id": "g", "player": text[:64]},
         "/v1/demos": {
             "game_id": "g",
             "demo_id": "d",

@@ -91,6 +91,8 @@ def test_policy_adapters_and_feedback(channel: grpc.Channel, service: FakeServic
     feedback.Demonstrate(demo)
     assert isinstance(service.seen[-1], types.DemoBatch)
     assert service.seen[-1].steps[0].observation.name == "Anna"
+    feedback.Forget(feedback_pb2.ForgetPlayer(game_id="g", player="sam"))
+    assert service.seen[-1:] == [types.ForgetPlayer(game_id="g", player="sam")]
 
 
 def test_every_broken_rule_is_told(villagers: townsfolk_pb2_grpc.TownsfolkStub) -> None:

@@ -98,6 +98,8 @@ def test_policy_adapters_and_feedback(http: httpx.Client, service: FakeService) 
     demo = {"game_id": "g", "demo_id": "d", "name": "hut", "player": "sam", "steps": [step]}
     assert http.post("/v1/demos", json=demo).status_code == 204
     assert service.seen[-1:] == [types.DemoBatch.model_validate(demo)]
+    assert http.post("/v1/feedback/forget", json={"game_id": "g", "player": "sam"}).status_code == 204
+    assert service.seen[-1:] == [types.ForgetPlayer(game_id="g", player="sam")]
 
 
 def test_models_are_the_personas(http: httpx.Client) -> None:

@@ -11,11 +11,12 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
-from store_writer import new_turn, settings_in
+from store_writer import OF_PLAYERS, keep_all_of, new_turn, settings_in
 
 from townsfolk.feedback.models import Base
+from townsfolk.feedback.rows import player_hash
 from townsfolk.feedback.store import Store
-from townsfolk.types import LogEntry, Memory, Outcome, Rating
+from townsfolk.types import ForgetPlayer, LogEntry, Memory, Outcome, Rating
 
 pytest.importorskip("psycopg")
 PG_CTL = shutil.which("pg_ctl") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/pg_ctl")), None)
@@ -81,6 +82,18 @@ def test_store_on_postgres(postgres: Postgres, tmp_path: Path) -> None:
     postgres.start()
     store.drain(20)
     assert store.counts()["engagement"] == 5
+    store.close()
+
+
+def test_a_player_is_forgotten_on_postgres(postgres: Postgres, tmp_path: Path) -> None:
+    store = Store.open(settings_in(tmp_path).model_copy(update={"url": postgres.url}))
+    before = store.counts()
+    keep_all_of(store, "zoe")
+    store.forget(ForgetPlayer(game_id="g", player="zoe"))
+    store.drain(20)
+    after = store.counts()
+    assert {name: after[name] - before[name] for name in OF_PLAYERS} == dict.fromkeys(OF_PLAYERS, 0)
+    assert player_hash("g", "zoe") in store.forgotten()
     store.close()
 
 

@@ -117,6 +117,13 @@ class Session:
             del self.memories[next(iter(self.memories))]
         return list(changed.values())
 
+    def forget(self, player: str) -> None:
+        """Keep nothing in mind of `player`, nor any turn that names them."""
+        self.memories.pop(player, None)
+        self.placed = deque((it for it in self.placed if it.who != player), maxlen=self.placed.maxlen)
+        kept = (it for it in self.windows if player not in f"{it.text} {it.reply}")
+        self.windows, self.first_window = deque(kept, maxlen=self.windows.maxlen), 0
+
     def add_window(self, window: Window) -> None:
         """Append a turn; the oldest falls out of a full ring."""
         if len(self.windows) == self.windows.maxlen:

@@ -22,6 +22,7 @@ from townsfolk.feedback import rows
 from townsfolk.feedback.database import Database
 from townsfolk.feedback.models import Spool as SpoolRow
 from townsfolk.feedback.spool import Record, Spool
+from townsfolk.types import ForgetPlayer
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,8 @@ class Applier:
         while batch := self._spool.read():
             self._apply([record for record in batch if record.seq > self.position])
             self._on_applied(batch)
+            for gone in filter(None, (rows.forgotten_by(record.payload) for record in batch)):
+                self._clear_rejects(gone)
         self._spool.discard(self.position)
 
     def _run(self) -> None:
@@ -144,6 +147,14 @@ class Applier:
                 session.flush()
         self.position = position
         self.applied += len(records)
+
+    def _clear_rejects(self, gone: ForgetPlayer) -> None:
+        """Who is forgotten leaves what was set aside, too."""
+        if self._rejects.exists():
+            lines = self._rejects.read_text(encoding="ascii").splitlines(keepends=True)
+            others = self._rejects.with_suffix(".new")
+            others.write_text("".join(line for line in lines if not rows.is_of(json.loads(line), gone)))
+            others.replace(self._rejects)
 
     def _set_aside(self, record: Record, fault: Exception) -> None:
         log.error("record %d is refused and set aside in %s: %s", record.seq, self._rejects, fault)

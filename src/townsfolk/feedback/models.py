@@ -171,6 +171,18 @@ class EngagementRow(Base):
     __table_args__ = (Index(None, "game_id", "kind"), Index(None, "turn_id"))
 
 
+class ForgottenRow(Base):
+    """A player who wishes to be forgotten: no dataset learns from them again.
+
+    Only this is kept of them, so that rows collected earlier can be left out, too.
+    """
+
+    __tablename__ = "forgotten"
+
+    who: Mapped[str] = _id("sha256 of the game's id, a line break and the player's name", primary_key=True)
+    at: Mapped[float] = mapped_column(Float, doc="when they said so")
+
+
 class AuditFlagRow(Base):
     """Something that a person should look at."""
 

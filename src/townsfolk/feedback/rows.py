@@ -4,10 +4,11 @@ Each record is applied exactly once (the applier sees to that), in the order it 
 Refuses to know about files, threads and retries.
 """
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
 from townsfolk.feedback.models import (
@@ -17,6 +18,7 @@ from townsfolk.feedback.models import (
     Base,
     DemoRow,
     EngagementRow,
+    ForgottenRow,
     GameRow,
     MemoryRow,
     RatingRow,
@@ -27,6 +29,7 @@ from townsfolk.types import (
     AdapterVersion,
     AuditFlag,
     DemoBatch,
+    ForgetPlayer,
     Game,
     LogEntry,
     Memory,
@@ -46,6 +49,23 @@ def to_payload(message: Message, at: float, **extra: str) -> dict[str, Any]:
 def turn_of(payload: dict[str, Any]) -> str | None:
     """The id of the turn that `payload` brings, if it brings one."""
     return str(payload["body"]["turn_id"]) if payload["kind"] == Turn.__name__ else None
+
+
+def forgotten_by(payload: dict[str, Any]) -> ForgetPlayer | None:
+    """Who `payload` has forgotten, if that is what it is for."""
+    return ForgetPlayer.model_validate(payload["body"]) if payload["kind"] == ForgetPlayer.__name__ else None
+
+
+def is_of(payload: dict[str, Any], gone: ForgetPlayer) -> bool:
+    """Whether `payload` is a record of the player who is gone."""
+    body = payload["body"]
+    game_id = body.get("game_id", gone.game_id)  # ratings name none
+    return (game_id, body.get("player")) == (gone.game_id, gone.player)
+
+
+def player_hash(game_id: str, player: str) -> str:
+    """What stands for a player where the name must not, as in datasets; hexadecimal."""
+    return hashlib.sha256(f"{game_id}\n{player}".encode()).hexdigest()
 
 
 def apply(session: Session, payload: dict[str, Any]) -> None:
@@ -111,6 +131,19 @@ def _demo(session: Session, payload: dict[str, Any]) -> None:
             session.add(row)
 
 
+def _forget(session: Session, payload: dict[str, Any]) -> None:
+    """Delete what was kept of the player. Turns with others that mention them stay."""
+    gone = ForgetPlayer.model_validate(payload["body"])
+    in_game = select(TurnRow.turn_id).where(TurnRow.game_id == gone.game_id)
+    turns = in_game.where(TurnRow.player == gone.player)
+    for table in (RatingRow, ActionRow, AuditFlagRow, EngagementRow):
+        session.execute(delete(table).where(table.turn_id.in_(turns)))
+    session.execute(delete(RatingRow).where(RatingRow.player == gone.player, RatingRow.turn_id.in_(in_game)))
+    for kept in (TurnRow, EngagementRow, DemoRow, MemoryRow):
+        session.execute(delete(kept).where(kept.game_id == gone.game_id, kept.player == gone.player))
+    session.merge(ForgottenRow(who=player_hash(gone.game_id, gone.player), at=payload["at"]))
+
+
 def _merge(
     table: type[Base], message: type[Message], time: str | None, *left_out: str
 ) -> Callable[..., None]:
@@ -133,6 +166,7 @@ _APPLY: dict[str, Callable[[Session, dict[str, Any]], None]] = {
     LogEntry.__name__: _log_entry,
     DemoBatch.__name__: _demo,
     AuditFlag.__name__: _flag,
+    ForgetPlayer.__name__: _forget,
     Rating.__name__: _merge(RatingRow, Rating, "at"),
     Memory.__name__: _merge(MemoryRow, Memory, None),
     Game.__name__: _merge(GameRow, Game, "connected_at", "personas"),

@@ -61,6 +61,7 @@ class Spool:
         self._segment_bytes = min(SEGMENT_BYTES, max_bytes // 4)
         self._mutex = threading.Lock()
         self._writer: FileIO | None = None
+        self._rolled = False
         try:
             self._lock_file = _lock(folder)
             self.spool_id = _identity(folder)
@@ -110,6 +111,10 @@ class Spool:
             raise StoreError(f"spool {self._folder} can't be written: {error}") from error
         self._last = self._next - 1
 
+    def roll(self) -> None:
+        """Have the next append begin a segment, so that `discard` can remove all that was written before."""
+        self._rolled = True
+
     def read(self) -> list[Record]:
         """The next durable records after the last read, about a megabyte of them; empty at the end."""
         records: list[Record] = []
@@ -139,7 +144,7 @@ class Spool:
         self._lock_file.close()
 
     def _write(self, lines: bytes, first: int) -> None:
-        if self._writer is None or self._segments[-1].size >= self._segment_bytes:
+        if self._rolled or self._writer is None or self._segments[-1].size >= self._segment_bytes:
             self._start_segment(first)
         assert self._writer is not None
         unwritten = memoryview(lines)
@@ -151,6 +156,7 @@ class Spool:
 
     def _start_segment(self, first: int) -> None:
         self._end_segment()
+        self._rolled = False
         path = self._folder / f"{first:016d}.jsonl"
         # A file of this name can only be a last segment without one good record: it may be emptied.
         self._writer = FileIO(path, "w")

@@ -23,12 +23,13 @@ from townsfolk.feedback import rows
 from townsfolk.feedback.applier import Applier
 from townsfolk.feedback.database import Database
 from townsfolk.feedback.intake import Intake
-from townsfolk.feedback.models import ActionRow, Base, MemoryRow, TurnRow
+from townsfolk.feedback.models import ActionRow, Base, ForgottenRow, MemoryRow, TurnRow
 from townsfolk.feedback.spool import Record, Spool
 from townsfolk.types import (
     AdapterVersion,
     AuditFlag,
     DemoBatch,
+    ForgetPlayer,
     Game,
     LogEntry,
     Memory,
@@ -135,6 +136,15 @@ class Store:
         """Keep steps of a demonstration; one that is there already is ignored."""
         self._acknowledge(batch)
 
+    def forget(self, player: ForgetPlayer) -> None:
+        """Delete what was kept of a player from the tables, the spool and what was set aside.
+
+        It is durable when this returns, and done when the database is there. What they do afterwards is kept
+        anew, but no dataset has it (`forgotten`).
+        """
+        self._spool.roll()
+        self._acknowledge(player)
+
     def flag(self, flag: AuditFlag) -> None:
         """Keep something that a person should look at."""
         self._acknowledge(flag)
@@ -172,6 +182,15 @@ class Store:
         with self._database.transaction() as session:
             found = session.scalars(query.order_by(MemoryRow.last_seen.desc()).limit(limit))
             return tuple(sorted(map(rows.read_memory, found), key=lambda memory: memory.player))
+
+    def forgotten(self) -> frozenset[str]:
+        """The players who wish to be forgotten, each as `rows.player_hash`.
+
+        Raises:
+            StoreError: the database is away.
+        """
+        with self._database.transaction() as session:
+            return frozenset(session.scalars(select(ForgottenRow.who)))
 
     def counts(self) -> dict[str, int]:
         """Rows in the database, by table.

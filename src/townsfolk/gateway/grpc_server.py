@@ -102,6 +102,7 @@ def _calls(service: Service) -> dict[str, Call]:
         "Feedback.Rate": service.rate,
         "Feedback.Log": service.log,
         "Feedback.Demonstrate": service.demonstrate,
+        "Feedback.Forget": service.forget,
     }
 
 

@@ -36,6 +36,7 @@ from townsfolk.types import (
     CheckRequest,
     Connected,
     DemoBatch,
+    ForgetPlayer,
     Game,
     InferReply,
     InferRequest,
@@ -205,6 +206,17 @@ def _calls(service: Service) -> APIRouter:
     @router.post("/v1/demos", status_code=204, summary="A player's demonstration", responses=_errors(*_BODY))
     async def demonstrate(batch: DemoBatch) -> None:
         await service.demonstrate(batch)
+
+    @router.post(
+        "/v1/feedback/forget",
+        status_code=204,
+        summary="A player wishes to be forgotten",
+        description="Turns, ratings, memories, engagement and demonstrations of the player leave the store, "
+        "and no dataset learns from the player again.",
+        responses=_errors(*_BODY),
+    )
+    async def forget(player: ForgetPlayer) -> None:
+        await service.forget(player)
 
     return router
 

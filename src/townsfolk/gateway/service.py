@@ -17,6 +17,7 @@ from townsfolk.types import (
     CheckRequest,
     Connected,
     DemoBatch,
+    ForgetPlayer,
     Game,
     InferChunk,
     InferReply,
@@ -89,6 +90,9 @@ class Service(Protocol):
 
     async def demonstrate(self, batch: DemoBatch) -> None:
         """Return once the steps are stored."""
+
+    async def forget(self, player: ForgetPlayer) -> None:
+        """Return once nothing that was kept of the player is read any more."""
 
     def personas(self) -> Sequence[str]:
         """Names of all personas."""

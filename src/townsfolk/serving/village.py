@@ -21,6 +21,7 @@ from townsfolk.types import (
     CheckRequest,
     Connected,
     DemoBatch,
+    ForgetPlayer,
     Game,
     InferChunk,
     InferReply,
@@ -274,6 +275,15 @@ class Village:
     async def demonstrate(self, batch: DemoBatch) -> None:
         """Store steps of a demonstration; returns when they are durable."""
         await asyncio.to_thread(self._rooms.store.demonstrate, batch)
+
+    async def forget(self, player: ForgetPlayer) -> None:
+        """Forget a player, once the turns under way are stored; returns when that is durable."""
+        state = self._games.get(player.game_id)
+        if state and state.under_way:
+            await asyncio.wait(state.under_way.values())
+        for session in state.sessions.values() if state else ():
+            session.forget(player.player)
+        await asyncio.to_thread(self._rooms.store.forget, player)
 
     def personas(self) -> Sequence[str]:
         """Names of all personas."""

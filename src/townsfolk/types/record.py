@@ -64,6 +64,13 @@ class DemoBatch(Message):
     steps: tuple[DemoStep, ...] = Field(min_length=1, max_length=32)
 
 
+class ForgetPlayer(Message):
+    """A player's wish to be forgotten: what was kept of them goes, and no dataset learns from them again."""
+
+    game_id: Id
+    player: Name
+
+
 class AuditFlag(Message):
     """Something that a person should look at: a villager that broke a rule, and was frozen for it."""
 

@@ -71,3 +71,11 @@ class DemoBatch(_message.Message):
     villager_id: str
     steps: _containers.RepeatedCompositeFieldContainer[DemoStep]
     def __init__(self, game_id: _Optional[str] = ..., demo_id: _Optional[str] = ..., name: _Optional[str] = ..., player: _Optional[str] = ..., villager_id: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[DemoStep, _Mapping]]] = ...) -> None: ...
+
+class ForgetPlayer(_message.Message):
+    __slots__ = ("game_id", "player")
+    GAME_ID_FIELD_NUMBER: _ClassVar[int]
+    PLAYER_FIELD_NUMBER: _ClassVar[int]
+    game_id: str
+    player: str
+    def __init__(self, game_id: _Optional[str] = ..., player: _Optional[str] = ...) -> None: ...

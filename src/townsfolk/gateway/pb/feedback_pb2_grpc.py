@@ -50,6 +50,11 @@ class FeedbackStub(object):
                 request_serializer=townsfolk_dot_v1_dot_feedback__pb2.DemoBatch.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.Forget = channel.unary_unary(
+                '/townsfolk.v1.Feedback/Forget',
+                request_serializer=townsfolk_dot_v1_dot_feedback__pb2.ForgetPlayer.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
 
 
 class FeedbackServicer(object):
@@ -76,6 +81,13 @@ class FeedbackServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Forget(self, request, context):
+        """A player wishes to be forgotten: rows of theirs leave the store, and every later dataset.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FeedbackServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -92,6 +104,11 @@ def add_FeedbackServicer_to_server(servicer, server):
             'Demonstrate': grpc.unary_unary_rpc_method_handler(
                     servicer.Demonstrate,
                     request_deserializer=townsfolk_dot_v1_dot_feedback__pb2.DemoBatch.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'Forget': grpc.unary_unary_rpc_method_handler(
+                    servicer.Forget,
+                    request_deserializer=townsfolk_dot_v1_dot_feedback__pb2.ForgetPlayer.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
     }
@@ -175,6 +192,33 @@ class Feedback(object):
             target,
             '/townsfolk.v1.Feedback/Demonstrate',
             townsfolk_dot_v1_dot_feedback__pb2.DemoBatch.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Forget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/townsfolk.v1.Feedback/Forget',
+            townsfolk_dot_v1_dot_feedback__pb2.ForgetPlayer.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
