@@ -9,20 +9,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from townsfolk.training.stages import base  # first: it keeps the libraries offline  # isort: split
+
 import datasets
 import torch
 import transformers
 import trl
 
 from townsfolk.errors import ConfigError
-from townsfolk.training.stages import base  # first: it keeps the libraries offline  # isort: split
 from townsfolk.training.stages.artifact import Trained, save_adapter
 from townsfolk.training.stages.config import RunConfig
 from townsfolk.training.stages.packing import ATTENTION, Pack, batches_by_length, pack, target_log_probs
 from townsfolk.training.stages.run import Run as RunFolder
 from townsfolk.training.stages.run import is_main_process, open_run
 from townsfolk.training.stages.served import ServedBase
-from townsfolk.training.stages.tokens import Ids, Rows
+from townsfolk.training.stages.tokens import Ids, Rows, TokenRow
 from townsfolk.types.manifest import Manifest
 
 
