@@ -102,21 +102,24 @@ def shown(show: Show) -> Show:
         time.sleep(0.5)
     show.sam.dig(_beside(show.began, PIT))
     time.sleep(0.5)
+    show.sam.teleport(_beside(show.began, (0, 0, 5)))
+    time.sleep(0.5)
     show.sam.say("Like this.")
-    show.told("/ai demo stop", "Recorded wall: 3 place, 1 dig, 1 say")
+    show.told("/ai demo stop", "Recorded wall: 3 place, 1 dig, 1 move, 1 say")
     return show
 
 
 def test_each_step_is_told_with_what_was_seen_before_it(shown: Show) -> None:
     deadline = time.monotonic() + SOON
-    while len(shown.service.demo_steps) < 5 and time.monotonic() < deadline:
+    while len(shown.service.demo_steps) < 6 and time.monotonic() < deadline:
         time.sleep(0.1)
     steps = shown.service.demo_steps
-    assert [step.action for step in steps] == [f"place {WOOD}"] * 3 + [f"dig {GRASS}", 'say "Like this."']
+    done = [f"place {WOOD}"] * 3 + [f"dig {GRASS}", "move_north", 'say "Like this."']
+    assert [step.action for step in steps] == done
     assert [(step.place.x, step.place.y, step.place.z) for step in steps[:4]] == [*WALL, PIT]
     seen = [step.observation for step in steps]
     carried = [next(stack.count for stack in one.me.inventory) for one in seen if one.me]
-    assert carried == [10, 9, 8, 7, 7]
+    assert carried == [10, 9, 8, 7, 7, 7]
     assert {one.persona for one in seen} == {"builder"}
     assert "Tam" in {thing.name for thing in seen[0].around.things} if seen[0].around else False
     assert [event.kind for event in seen[1].events] == [EventKind.ARRIVED, EventKind.TICK]
@@ -128,7 +131,7 @@ def test_commands_say_what_to_do(shown: Show) -> None:
         ("/ai demo", "Usage: /ai demo start"),
         ("/ai demo stop", "/ai demo start"),
         ("/ai demo start no spaces", "one word"),
-        ("/ai demo list", "^wall: 3 place, 1 dig, 1 say"),
+        ("/ai demo list", "^wall: 3 place, 1 dig, 1 move, 1 say"),
         ("/ai demo replay", r"Usage: /ai demo replay"),
         ("/ai demo replay tower", "no demonstration called tower.*list"),
         ("/ai demo replay wall nobody", "No villager is called.*list"),
@@ -179,7 +182,7 @@ def test_protection_holds_and_the_rest_is_told(shown: Show) -> None:
     shown.told(f"/protect {_words(_beside(here, WALL[1]))}", "protected")
     shown.told("/ai demo replay wall Tam", "Tam begins wall")
     stopped = shown.sam.wait_for_chat("Tam stopped at step", BUILT)
-    assert re.search(rf"step 2 of 5 \(place {WOOD}\).*is protected", stopped)
+    assert re.search(rf"step 2 of 6 \(place {WOOD}\).*is protected", stopped)
     assert shown.node(_beside(here, WALL[0])) == WOOD
     assert shown.node(_beside(here, WALL[1])) == "air"
     assert shown.carried(WOOD) == 7
