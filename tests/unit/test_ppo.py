@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tiny_model import write_tiny_model
+from townsfolk.engine import ModelTokenizer
 from townsfolk.engine.adapters import base_reference, read_adapter
 from townsfolk.engine.model import open_model
 from townsfolk.errors import ConfigError
@@ -28,12 +29,15 @@ ROWS = Rows(TRAIN, [], "0" * 64)
 def served(tmp_path_factory: pytest.TempPathFactory) -> ServedBase:
     file = write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.gguf", context=64)
     model = open_model(file)
+    tokenizer = ModelTokenizer(model.metadata)
     return ServedBase(
         file=file,
         sha256=model.base_hash,
         reference=base_reference("tiny", model.base_hash),
         template_hash="0" * 64,
         opening=(1,),
+        encode=tokenizer.encode,
+        decode=tokenizer.decode,
         check_adapter=lambda folder: (
             read_adapter(folder, [folder], model.params, model.base_hash).content_hash
         ),

@@ -64,6 +64,8 @@ def open_base(config: "RunConfig") -> "tuple[ServedBase, Rehearsal]":
         reference=base_reference(config.model.stem, model.base_hash),
         template_hash=template.content_hash,
         opening=reply_opening(template, frozenset(tokenizer.special.values())),
+        encode=tokenizer.encode,
+        decode=tokenizer.decode,
         check_adapter=lambda folder: _adapter_hash(folder, model),
     )
     return served, rehearsal

@@ -17,7 +17,7 @@ from townsfolk.personas import PersonaLibrary
 from townsfolk.serving.prompts import prompt_builder
 from townsfolk.training.data.rows import DataRow
 from townsfolk.training.stages.tokens import Ids, TokenRow
-from townsfolk.types import Memory, Observation, Persona
+from townsfolk.types import EventKind, Memory, Observation, Persona
 
 GAME = "rehearsal"
 
@@ -61,6 +61,7 @@ class Rehearsal:
             rejected=self._reply(row.rejected) if row.rejected else (),
             reward=row.reward,
             weight=row.weight,
+            said=_said(row.observation),
         )
 
     def decode(self, ids: Ids) -> str:
@@ -107,6 +108,12 @@ def _seen(row: DataRow, observation: Observation) -> tuple[Session, Occasion]:
         )
     session.remember(session.news(observation.events))
     return session, occasion
+
+
+def _said(observation: Observation | None) -> str:
+    """What the villager was told."""
+    events = observation.events if observation else ()
+    return next((event.text for event in events if event.kind is EventKind.SPOKEN_TO), "")
 
 
 def _common(opening_ids: Ids, prompt: Ids) -> int:

@@ -21,6 +21,7 @@ class TokenRow:
         rejected: a worse reply to the same, the end of the turn among its ids; empty: none is known.
         reward: -1 to 1, as players judged the reply; None: it was not judged, but is one to imitate.
         weight: how much the row counts.
+        said: the player's words, which a reply should not just give back.
     """
 
     id: str
@@ -32,6 +33,7 @@ class TokenRow:
     rejected: Ids = ()
     reward: float | None = None
     weight: float = 1.0
+    said: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,137 @@
+"""What stages on trainers of transformers and TRL do alike: a run from its settings to the adapter saved.
+
+It refuses to know what is learnt: a stage makes its trainer, and says what it measured at the end.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from townsfolk.training.stages import base  # first: it keeps the libraries offline
+
+# isort: split
+import transformers
+
+from townsfolk.training.stages.artifact import Trained, save_adapter
+from townsfolk.training.stages.config import RunConfig
+from townsfolk.training.stages.run import LOG, Run, open_run, read_log
+from townsfolk.training.stages.served import ServedBase
+from townsfolk.training.stages.tokens import Rows
+from townsfolk.types.manifest import Manifest
+
+
+def train(
+    config: RunConfig,
+    served: ServedBase,
+    rows: Rows,
+    make: Callable[[Any, Run], Any],
+    measure: Callable[[Any], Mapping[str, float]] = lambda model: {},
+    *,
+    quiet: bool = False,
+) -> Manifest:
+    """Train as `config` says and write the adapter; what a crash cut short is continued.
+
+    Args:
+        rows: what is learnt, as the manifest counts it.
+        make: the PEFT model and the run -> a trainer that logs there.
+        measure: the trained model -> figures for the manifest, beside the last ones of the log.
+
+    Raises:
+        ConfigError: the settings don't fit this machine or folder.
+        AdapterError: the parent does not fit, or what was learnt can't be served.
+    """
+    with open_run(config, quiet) as run:
+        model, parent = base.with_adapter(base.load_base(served, config), served, config)
+        trainer = make(model, run)
+        checkpoint = last_checkpoint(run.checkpoints)
+        if checkpoint:
+            run.continue_from(_step_of(checkpoint))
+        result = trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+        trained = Trained(
+            config=config,
+            served=served,
+            dataset_hash=rows.dataset_hash,
+            rows=len(rows.train),
+            steps=result.global_step,
+            parent=parent,
+            metrics={**_last_figures(config.output_dir / LOG), **measure(model)},
+        )
+        return save_adapter(model, config.output_dir, trained)
+
+
+def _last_figures(log: Path) -> dict[str, float]:
+    """Each figure as it was logged last."""
+    figures: dict[str, float] = {}
+    for line in read_log(log):
+        figures |= line
+    figures.pop("step", None)
+    return figures
+
+
+class RunLog(transformers.TrainerCallback):  # type: ignore[misc]
+    """A trainer's figures, into the run's own log."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, float], **_: Any) -> None:
+        """The summary at the end is left out: it repeats what is there."""
+        if state.is_world_process_zero and "train_runtime" not in logs:
+            self._run.log(state.global_step, state.max_steps, **logs)
+
+
+def arguments(config: RunConfig, checkpoints: Path, kind: Any, **own: Any) -> Any:
+    """Our settings as a trainer's: `kind` is the class of its arguments, `own` what it alone is told."""
+    return kind(
+        output_dir=str(checkpoints),
+        use_cpu=base.device_of(config) == "cpu",
+        seed=config.seed,
+        data_seed=config.seed,
+        num_train_epochs=config.epochs,
+        max_steps=config.max_steps or -1,
+        per_device_train_batch_size=config.batch_size,
+        per_device_eval_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.g_accum,
+        learning_rate=config.lr,
+        lr_scheduler_type=config.schedule if config.schedule != "constant" else "constant_with_warmup",
+        warmup_steps=config.warmup,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        bf16=False,  # the frozen weights have their type already, the adapter learns in float32
+        fp16=config.dtype == "float16",
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        logging_steps=config.log_steps,
+        logging_first_step=True,
+        save_strategy="steps",
+        save_steps=config.save_steps,
+        save_total_limit=2,
+        report_to="none",
+        disable_tqdm=True,
+        **own,
+    )
+
+
+def trl_arguments(config: RunConfig, checkpoints: Path, kind: Any, **own: Any) -> Any:
+    """As `arguments`, for a trainer of TRL's: no row is cut, and activations are kept."""
+    return arguments(config, checkpoints, kind, max_length=None, gradient_checkpointing=False, **own)
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The last one that was written whole: a trainer's state is written after all else."""
+    whole = [path for path in folder.glob("checkpoint-*") if _is_whole(path)]
+    return max(whole, key=_step_of, default=None)
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    state = checkpoint / transformers.trainer.TRAINER_STATE_NAME
+    try:
+        json.loads(state.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True

@@ -1,0 +1,58 @@
+"""Pairs and thumbs of judged rows."""
+
+from dataclasses import replace
+
+import pytest
+
+from judged_rows import paired_rows, rated_rows
+from townsfolk.errors import ConfigError
+from townsfolk.training.stages.judged import is_up, mixed, pairs, rated, repeated, thumbs
+
+
+def test_a_rejected_reply_makes_a_pair() -> None:
+    rows = paired_rows(3)
+    same = replace(rows[0], rejected=rows[0].reply)
+    assert pairs([*rows, same]) == rows
+
+
+def test_two_replies_to_one_prompt_make_a_pair_of_the_better_and_the_worse() -> None:
+    up, down = rated_rows(2)[1], rated_rows(2)[0]
+    down = replace(down, prompt=up.prompt, reward=-0.5, weight=0.5)
+    (pair,) = pairs([down, up, *rated_rows(4, seed=1)])
+    assert (pair.prompt, pair.reply, pair.rejected) == (up.prompt, up.reply, down.reply)
+    assert pair.weight == pytest.approx(0.75 * 0.5)
+
+
+def test_judgements_of_one_reply_are_averaged_and_equals_are_no_pair() -> None:
+    up, down = rated_rows(2)[1], replace(rated_rows(2)[0], prompt=rated_rows(2)[1].prompt)
+    assert pairs([up, replace(up, reward=-1.0), replace(down, reward=0.0)]) == []
+    (pair,) = pairs([replace(up, reward=None), down])
+    assert pair.reply == up.reply
+
+
+def test_thumbs_are_repeated_by_weight_and_need_both() -> None:
+    rows = [replace(row, weight=2.0) for row in rated_rows(10)]
+    ups, downs = thumbs([*rows, replace(rows[0], reward=0.0), replace(rows[0], reward=None)], seed=0)
+    assert len(ups) == len(downs) == 10
+    assert all(map(is_up, ups))
+    assert not any(map(is_up, downs))
+    with pytest.raises(ConfigError, match="10 thumbs up and 0 down among 5 rows"):
+        thumbs([row for row in rows if is_up(row)], seed=0)
+
+
+def test_weights_between_rows_are_drawn() -> None:
+    rows = [replace(row, weight=0.2) for row in rated_rows(500)]
+    assert 60 < len(repeated(rows, seed=1)) < 140
+    assert repeated(rows, seed=1) == repeated(rows, seed=1) != repeated(rows, seed=2)
+
+
+def test_both_labels_are_spread_evenly() -> None:
+    ups, downs = thumbs(rated_rows(40)[:30] + rated_rows(20, seed=1)[::2], seed=0)
+    assert len(downs) == 25
+    shares = [sum(map(is_up, mixed(ups, downs)[start : start + 8])) for start in range(0, 40, 8)]
+    assert {*shares} <= {2, 3, 4}
+
+
+def test_rows_of_reward_zero_say_nothing() -> None:
+    rows = rated_rows(2)
+    assert rated([replace(rows[0], reward=0.0), rows[1], *paired_rows(1)]) == [rows[1]]
