@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,8 @@ from townsfolk.config import default_home, load_settings
 from townsfolk.errors import ConfigError
 
 if TYPE_CHECKING:
+    from townsfolk.agents.template import ChatTemplate
+    from townsfolk.engine import ModelTokenizer
     from townsfolk.engine.model import Model
     from townsfolk.serving.rehearsal import Rehearsal
     from townsfolk.training.stages.config import RunConfig
@@ -50,25 +52,33 @@ def train(
 def open_base(config: "RunConfig") -> "tuple[ServedBase, Rehearsal]":
     """What is served of the base model, and who writes its prompts."""
     from townsfolk.agents.template import ChatTemplate
-    from townsfolk.engine import ModelTokenizer, base_reference, open_model
+    from townsfolk.engine import ModelTokenizer, open_model
     from townsfolk.serving.rehearsal import Rehearsal
-    from townsfolk.training.stages.served import ServedBase
 
-    rehearsal = Rehearsal.open(load_settings(engine={"model": config.model}))
     model = open_model(config.model)
     tokenizer = ModelTokenizer(model.metadata)
     template = ChatTemplate(tokenizer.chat_template, tokenizer)
-    served = ServedBase(
-        file=config.model,
+    rehearsal = Rehearsal.open(load_settings(engine={"model": config.model}))
+    return served_base(config.model, model, tokenizer, template), rehearsal
+
+
+def served_base(
+    file: Path, model: "Model", tokenizer: "ModelTokenizer", template: "ChatTemplate"
+) -> "ServedBase":
+    """What the engine and the template say of the base model in `file`."""
+    from townsfolk.engine import base_reference
+    from townsfolk.training.stages.served import ServedBase
+
+    return ServedBase(
+        file=file,
         sha256=model.base_hash,
-        reference=base_reference(config.model.stem, model.base_hash),
+        reference=base_reference(file.stem, model.base_hash),
         template_hash=template.content_hash,
         opening=reply_opening(template, frozenset(tokenizer.special.values())),
         encode=tokenizer.encode,
         decode=tokenizer.decode,
         check_adapter=lambda folder: _adapter_hash(folder, model),
     )
-    return served, rehearsal
 
 
 def _adapter_hash(folder: Path, model: "Model") -> str:
@@ -77,7 +87,7 @@ def _adapter_hash(folder: Path, model: "Model") -> str:
     return read_adapter(folder, [folder], model.params, model.base_hash).content_hash
 
 
-def reply_opening(template: Any, control: frozenset[int]) -> tuple[int, ...]:
+def reply_opening(template: "ChatTemplate", control: frozenset[int]) -> tuple[int, ...]:
     """Ids with which `template` opens a reply: from its last control token on."""
     ids = template.encode([("system", ""), ("user", "")])
     last = max(place for place, token in enumerate(ids) if token in control)
