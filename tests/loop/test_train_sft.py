@@ -167,6 +167,21 @@ def test_a_killed_run_is_continued_with_the_same_losses(home: Home, tmp_path: Pa
     assert hashes[0] == hashes[1]
 
 
+def test_two_processes_learn_what_one_does_in_twice_the_passes(home: Home, tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "data", 36)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"persona: guard\ndataset: {data}\nmodel: {home.served.file}\nthreads: 1\nlr: 1e-2\n"
+        "max_steps: 6\nlog_steps: 1\nbatch_size: 4\ndevice: cpu\n"
+    )
+    command = ["train", "sft", str(recipe), "--json", "--output_dir"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "townsfolk.cli"]
+    subprocess.run([*launch, *command, str(tmp_path / "two")], check=True, env=os.environ, timeout=500)
+    alone = [*command, str(tmp_path / "one"), "--g_accum", "2"]
+    CliRunner().invoke(app, alone, catch_exceptions=False)
+    np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=1e-4)
+
+
 def test_a_folder_is_one_run(home: Home, parent: Path, tmp_path: Path) -> None:
     rows = rows_of(home.rows)
     with pytest.raises(ConfigError, match="finished"):

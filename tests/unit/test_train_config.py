@@ -13,8 +13,8 @@ from townsfolk.training.stages.tokens import TokenRow
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "configs").glob("*.yaml"))
 GUIDE = (
-    "--model_name base.gguf --db_path data --output_dir out --run_name one --epochs 2 --batch_size 4 --g_accum 2 "
-    "--lr 1e-4 --lora_rank 64 --lora_alpha 16 --lora_dropout 0.05 --target_modules q_proj v_proj --use_fp16"
+    "--model_name base.gguf --db_path data --output_dir out --run_name one --epochs 2 --batch_size 4 "
+    "--g_accum 2 --lr 1e-4 --lora_rank 64 --lora_alpha 16 --lora_dropout 0.05 --target_modules q_proj v_proj --use_fp16"
 )
 
 
@@ -36,14 +36,18 @@ def test_all_the_guides_flags_work(recipe: Path) -> None:
 
 
 def test_flags_come_before_the_file_in_each_spelling(recipe: Path) -> None:
-    config = read_config(SftConfig, recipe, ["--lr=0.5", "--use-8bit", "--trackers", "wandb,mlflow", "--seed", "7"])
+    config = read_config(
+        SftConfig, recipe, ["--lr=0.5", "--use-8bit", "--trackers", "wandb,mlflow", "--seed", "7"]
+    )
     assert (config.lr, config.use_8bit, config.seed) == (0.5, True, 7)
     assert config.trackers == ("wandb", "mlflow")
 
 
 def test_every_fault_is_told_at_once(recipe: Path) -> None:
     with pytest.raises(ConfigError) as told:
-        read_config(SftConfig, recipe, ["--lr", "-1", "--learning", "2", "--target_modules", "x", "--persona", "A b"])
+        read_config(
+            SftConfig, recipe, ["--lr", "-1", "--learning", "2", "--target_modules", "x", "--persona", "A b"]
+        )
     text = str(told.value)
     assert "4 wrong setting(s)" in text
     for part in ("lr:", "learning: no setting of sft", "target_modules.0:", "persona:"):
@@ -106,3 +110,20 @@ def test_rows_are_made_once_of_the_same(tmp_path: Path) -> None:
     for made_of in (["data", "template"], ["data", "template"], ["data", "other"]):
         assert cached_rows(tmp_path, made_of, make) == [row]
     assert len(made) == 2
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "wandb", "mlflow"])
+def test_figures_reach_a_tracker_and_stay_on_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    pytest.importorskip("accelerate", reason="needs the train extra")
+    pytest.importorskip(name, reason="needs the trackers extra")
+    from townsfolk.training.stages.trackers import open_trackers
+
+    for variable in ("WANDB_MODE", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(variable, raising=False)
+    (tracker,) = open_trackers([name], "a-run", tmp_path, {"lr": 0.1})
+    tracker.log({"loss": 2.5}, step=1)
+    tracker.finish()
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(path.stat().st_size for path in kept)

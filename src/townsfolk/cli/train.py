@@ -38,6 +38,7 @@ def train(
 ) -> None:
     """Train an adapter; settings of the recipe can be overridden: --key value."""
     from townsfolk.training.stages.config import CONFIGS, read_config
+    from townsfolk.training.stages.run import is_main_process
 
     if stage not in CONFIGS:
         raise ConfigError(f"there is no stage {stage!r}: there are {', '.join(CONFIGS)}")
@@ -45,6 +46,8 @@ def train(
     served, rehearsal = open_base(config)
     rows = token_rows(config, served, rehearsal)
     manifest = import_module(f"townsfolk.training.stages.{stage}").run(config, served, rows, quiet=as_json)
+    if not is_main_process():
+        return
     told = f"adapter {manifest.adapter_hash[:12]} in {config.output_dir}"
     show(as_json, told, manifest.model_dump(mode="json"))
 

@@ -15,13 +15,15 @@ from typing import Any
 
 import peft
 import torch
+from pydantic import ValidationError
 from safetensors.torch import save_file
 
+from townsfolk.errors import ConfigError
 from townsfolk.training.stages.config import RunConfig
+from townsfolk.training.stages.run import ADAPTER, MANIFEST
 from townsfolk.training.stages.served import ServedBase
 from townsfolk.types.manifest import Manifest
 
-ADAPTER, MANIFEST = "adapter", "manifest.json"
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 KEPT = (
     "peft_type",
@@ -55,18 +57,21 @@ class Trained:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
-def save_adapter(model: Any, folder: Path, trained: Trained, adapter_name: str = "default") -> Manifest:
+def save_adapter(
+    model: Any, folder: Path, trained: Trained, adapter_name: str = "default", weights: Any = None
+) -> Manifest:
     """Write `folder/adapter/` and `folder/manifest.json`, each replaced in one step.
 
     Args:
         model: a PEFT model.
+        weights: its state, where it lies in pieces on several GPUs; None: the model's own.
 
     Raises:
         AdapterError: the engine would refuse it: values that are no numbers, above all.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".adapter-", dir=folder) as made:
-        write_adapter(model, Path(made) / ADAPTER, trained.served.reference, adapter_name)
+        write_adapter(model, Path(made) / ADAPTER, trained.served.reference, adapter_name, weights)
         content_hash = trained.served.check_adapter(Path(made) / ADAPTER)
         shutil.rmtree(folder / ADAPTER, ignore_errors=True)
         Path(made, ADAPTER).rename(folder / ADAPTER)
@@ -77,10 +82,12 @@ def save_adapter(model: Any, folder: Path, trained: Trained, adapter_name: str =
     return manifest
 
 
-def write_adapter(model: Any, folder: Path, reference: str, adapter_name: str = "default") -> None:
+def write_adapter(
+    model: Any, folder: Path, reference: str, adapter_name: str = "default", weights: Any = None
+) -> None:
     """Write the adapter alone, in PEFT's format and in 16 bit, its base model named `reference`."""
     folder.mkdir(parents=True)
-    state: dict[str, Any] = peft.get_peft_model_state_dict(model, adapter_name=adapter_name)
+    state: dict[str, Any] = peft.get_peft_model_state_dict(model, weights, adapter_name=adapter_name)
     halves = {name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in state.items()}
     save_file(halves, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     config = {key: _plain(value) for key, value in model.peft_config[adapter_name].to_dict().items()}
@@ -94,6 +101,18 @@ def _plain(value: Any) -> Any:
     if isinstance(value, set):
         return sorted(value)
     return getattr(value, "value", value)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a finished run or of a persona's version.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    try:
+        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ConfigError(f"{folder}: no finished run: {error}; train it first") from error
 
 
 def _manifest(trained: Trained, content_hash: str) -> Manifest:

@@ -88,7 +88,7 @@ def load_tokenizer(served: ServedBase) -> Any:
 
 
 def device_of(config: RunConfig) -> str:
-    """Where the run computes: "cpu" or "cuda".
+    """Where this process of the run computes: "cpu", or "cuda:0" and on.
 
     Raises:
         ConfigError: a GPU is asked for, and there is none.
@@ -96,7 +96,7 @@ def device_of(config: RunConfig) -> str:
     there = torch.cuda.is_available()
     if config.device == "cuda" and not there:
         raise ConfigError("device is cuda, but torch sees no GPU: use device auto, or install torch for CUDA")
-    return "cuda" if there and config.device != "cpu" else "cpu"
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if there and config.device != "cpu" else "cpu"
 
 
 def dtype_of(config: RunConfig) -> Any:
@@ -110,7 +110,7 @@ def dtype_of(config: RunConfig) -> Any:
         raise ConfigError("dtype float16 (use_fp16) needs a GPU: use dtype auto on a CPU")
     if config.dtype != "auto":
         return getattr(torch, config.dtype)
-    fast = torch.cuda.is_bf16_supported() if device == "cuda" else cpu_has_bfloat16()
+    fast = cpu_has_bfloat16() if device == "cpu" else torch.cuda.is_bf16_supported()
     return torch.bfloat16 if fast else torch.float32
 
 
@@ -123,7 +123,7 @@ def cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 def _eight_bit(device: str) -> Any:
-    if device != "cuda":
+    if device == "cpu":
         raise ConfigError("use_8bit needs a GPU (bitsandbytes): leave it out on a CPU")
     try:
         return transformers.BitsAndBytesConfig(load_in_8bit=True)

@@ -1,7 +1,7 @@
 """Behavioural cloning: the trainer of `sft` on demonstrations, the better rewarded the more.
 
-The weights are those of advantage-weighted regression (Peng et al., 2019, arXiv:1910.00177), each row's reward
-being its advantage: no value is learnt, for a demonstration is judged as a whole.
+The weights are those of advantage-weighted regression (Peng et al., 2019, arXiv:1910.00177), each row's
+reward being its advantage: no value is learnt, for a demonstration is judged as a whole.
 """
 
 import math

@@ -151,7 +151,10 @@ def _line(values: Sequence[int]) -> Any:
 
 def _targets(rows: Sequence[TokenRow], starts: Sequence[int]) -> tuple[Any, Any, Any, Any]:
     """(kept, targets, owner, weights); a row's first token would stand at `starts`, were nothing shared."""
-    kept, targets, owner, weights = [], [], [], []
+    kept: list[int] = []
+    targets: list[int] = []
+    owner: list[int] = []
+    weights: list[float] = []
     for index, (row, start) in enumerate(zip(rows, starts, strict=True)):
         before = start + len(row.prompt) - 1
         kept += range(before, before + len(row.reply))
@@ -222,17 +225,17 @@ def target_logits(model: Any, pack: Pack) -> Any:
     return out.logits[0].float()
 
 
-@torch.no_grad()
 def _context_keys(model: Any, context: Context) -> Any:
     """Keys and values of the contexts, as the base model has them."""
-    out: Any = model(
-        input_ids=context.ids,
-        position_ids=context.positions,
-        logits_to_keep=torch.tensor([0], device=context.ids.device),
-        runs=context.runs,
-        use_cache=True,
-        alora_offsets=[None],
-    )
+    with torch.no_grad():
+        out: Any = model(
+            input_ids=context.ids,
+            position_ids=context.positions,
+            logits_to_keep=torch.tensor([0], device=context.ids.device),
+            runs=context.runs,
+            use_cache=True,
+            alora_offsets=[None],
+        )
     return out.past_key_values
 
 

@@ -15,32 +15,34 @@ from pathlib import Path
 from typing import Any
 
 from townsfolk.errors import ConfigError
-from townsfolk.training.stages.artifact import MANIFEST
 from townsfolk.training.stages.config import RunConfig
 from townsfolk.training.stages.curves import draw_curves
 from townsfolk.training.stages.trackers import open_trackers
 
 SETTINGS, LOG, CURVES, CHECKPOINTS = "settings.json", "log.jsonl", "curves.png", "checkpoints"
+ADAPTER, MANIFEST = "adapter", "manifest.json"
 FREE = ("threads", "log_steps", "save_steps", "trackers", "run_name")
 """Settings that may change when a run is continued: they change nothing that is learnt."""
 
 
 class Run:
-    """A run under way.
+    """A run under way; of several processes only the first writes.
 
     Attributes:
         checkpoints: the folder to keep checkpoints in.
     """
 
     def __init__(self, config: RunConfig, quiet: bool = False) -> None:
-        self._config, self._quiet = config, quiet
+        self._config, self._quiet, self._writes = config, quiet, is_main_process()
         self._folder = config.output_dir
         self.checkpoints = self._folder / CHECKPOINTS
         self._trackers: list[Any] = []
-        self._steps_done, self._began, self._first = 0, time.monotonic(), 0
+        self._began, self._first = time.monotonic(), 0
 
     def log(self, step: int, steps: int, **figures: float) -> None:
         """Write one line: a step out of `steps`, and its figures; memory and time left come by themselves."""
+        if not self._writes:
+            return
         left = self._seconds_left(step, steps)
         line = {"step": step, **figures, "rss_mb": peak_memory_mb(), "seconds": round(self._seconds(), 2)}
         with (self._folder / LOG).open("a", encoding="utf-8") as file:
@@ -65,6 +67,8 @@ class Run:
     def continue_from(self, step: int) -> None:
         """Forget what was logged after `step`: it will be done, and logged, again."""
         self._first = step
+        if not self._writes:
+            return
         log = self._folder / LOG
         kept = [line for line in read_log(log) if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
@@ -76,6 +80,8 @@ class Run:
         """Raises ConfigError: the folder holds a finished run, or one with other settings."""
         if (self._folder / MANIFEST).exists():
             raise ConfigError(f"{self._folder} holds a finished run: give another output_dir")
+        if not self._writes:
+            return
         self._folder.mkdir(parents=True, exist_ok=True)
         settings, told = self._folder / SETTINGS, self._config.flat()
         if settings.exists():
@@ -86,7 +92,8 @@ class Run:
     def close(self) -> None:
         for tracker in self._trackers:
             tracker.finish()
-        draw_curves(self._folder / LOG, self._folder / CURVES)
+        if self._writes:
+            draw_curves(self._folder / LOG, self._folder / CURVES)
 
 
 @contextmanager

@@ -9,21 +9,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from townsfolk.training.stages import base  # first: it keeps the libraries offline  # isort: split
-
 import datasets
 import torch
 import transformers
 import trl
 
 from townsfolk.errors import ConfigError
-from townsfolk.training.stages.artifact import Trained, save_adapter
+from townsfolk.training.stages import base  # first: it keeps the libraries offline  # isort: split
+from townsfolk.training.stages.artifact import Trained, read_manifest, save_adapter
 from townsfolk.training.stages.config import RunConfig
 from townsfolk.training.stages.packing import ATTENTION, Pack, batches_by_length, pack, target_log_probs
 from townsfolk.training.stages.run import Run as RunFolder
 from townsfolk.training.stages.run import is_main_process, open_run
 from townsfolk.training.stages.served import ServedBase
-from townsfolk.training.stages.tokens import Ids, Rows, TokenRow
+from townsfolk.training.stages.tokens import Ids, Rows
 from townsfolk.types.manifest import Manifest
 
 
@@ -53,7 +52,11 @@ def run(config: RunConfig, served: ServedBase, rows: Rows, quiet: bool = False) 
             parent=parent,
             metrics=trainer.last_figures,
         )
-        return save_adapter(trainer.model, config.output_dir, trained)
+        weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # from all processes
+        if is_main_process():
+            save_adapter(trainer.model, config.output_dir, trained, weights=weights)
+        trainer.accelerator.wait_for_everyone()
+    return read_manifest(config.output_dir)
 
 
 class PackedTrainer(trl.SFTTrainer):  # type: ignore[misc]
@@ -96,7 +99,7 @@ class PackedTrainer(trl.SFTTrainer):  # type: ignore[misc]
         """What a step's loss is divided by: the weights of all its targets, in all processes."""
         if not batch_samples:
             return None
-        total = sum(batch["pack"].weights.sum() for batch in batch_samples).to(device)  # type: ignore[attr-defined]
+        total = sum(batch["pack"].weights.sum() for batch in batch_samples).to(device)
         return self.accelerator.gather(total).sum() if self.args.world_size > 1 else total
 
     def compute_loss(
@@ -118,7 +121,7 @@ class PackedTrainer(trl.SFTTrainer):  # type: ignore[misc]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Into the run's own log; the summary at the end repeats what is there."""
-        if "train_runtime" in logs or not is_main_process():
+        if "train_runtime" in logs:
             return
         figures = {key.removeprefix("train_"): value for key, value in logs.items() if key in LOGGED}
         if "loss" in figures:
@@ -182,6 +185,7 @@ def arguments(config: RunConfig, checkpoints: Path, evaluate: bool) -> Any:
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
+        ddp_find_unused_parameters=False,
         dataloader_pin_memory=False,
         logging_steps=config.log_steps,
         logging_first_step=True,

@@ -13,7 +13,8 @@ PROJECT = "townsfolk"
 def open_trackers(names: Sequence[str], run: str, folder: Path, settings: Mapping[str, Any]) -> list[Any]:
     """Trackers of a run, begun; each has `log(figures, step)` and `finish()`.
 
-    What they keep lies in `folder`; nothing leaves the machine unless WANDB_MODE or MLFLOW_TRACKING_URI say so.
+    What they keep lies in `folder`: nothing leaves the machine unless WANDB_MODE or MLFLOW_TRACKING_URI
+    say so.
 
     Raises:
         ConfigError: a tracker's package is not installed.
