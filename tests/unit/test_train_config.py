@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "configs").glob("*.yaml"))
 GUIDE = (
     "--model_name base.gguf --db_path data --output_dir out --run_name one --epochs 2 --batch_size 4 "
-    "--g_accum 2 --lr 1e-4 --lora_rank 64 --lora_alpha 16 --lora_dropout 0.05 --target_modules q_proj v_proj --use_fp16"
+    "--g_accum 2 --lr 1e-4 --lora_rank 64 --lora_alpha 16 --lora_dropout 0.05 "
+    "--target_modules q_proj v_proj --use_fp16"
 )
 
 
