@@ -1,7 +1,7 @@
 """The served GGUF -> a frozen torch model, and an adapter on it that learns.
 
 Converting takes 20 s, so it is done once: the weights, dequantised exactly, are kept by the file's sha256
-under the home's cache. Nothing is ever fetched from a model hub.
+under the home's cache.
 """
 
 import os
@@ -9,10 +9,6 @@ import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
-
-os.environ["HF_HUB_OFFLINE"] = "1"  # read when the libraries are imported
-os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import peft
 import torch

@@ -15,7 +15,7 @@ import transformers
 import trl
 
 from townsfolk.errors import ConfigError
-from townsfolk.training.stages import base  # first: it keeps the libraries offline  # isort: split
+from townsfolk.training.stages import base
 from townsfolk.training.stages.artifact import Trained, read_manifest, save_adapter
 from townsfolk.training.stages.config import RunConfig
 from townsfolk.training.stages.packing import ATTENTION, Pack, batches_by_length, pack, target_log_probs
