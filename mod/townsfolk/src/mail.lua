@@ -48,16 +48,23 @@ function mail.demonstrate(batch)
 	demos.box:push(batch)
 end
 
--- The service is to forget `player`. The wish outlives a restart; what waits of the player is dropped.
-function mail.forget(player)
-	for _, kind in ipairs({ ratings, demos, log }) do
-		for _, item in ipairs(kind.box:take(kind.limit)) do
-			if item.player ~= player then
-				kind.box:push(item)
-			end
+-- Of `items` those of players who have not asked to be forgotten.
+local function without_forgotten(items)
+	local kept = {}
+	for _, item in ipairs(items) do
+		if storage:get_string(FORGET .. tostring(item.player)) == "" then
+			kept[#kept + 1] = item
 		end
 	end
+	return kept
+end
+
+-- The service is to forget `player`. The wish outlives a restart; what waits of the player is dropped.
+function mail.forget(player)
 	storage:set_string(FORGET .. player, "1")
+	for _, kind in ipairs({ ratings, demos, log }) do
+		kind.box:give_back(without_forgotten(kind.box:take(kind.limit)))
+	end
 	forgets.box:push({ player = player })
 end
 
@@ -108,6 +115,9 @@ function mail.send(now, settle)
 		elseif settle(what, value, retry_after_ms) then
 			delivered(parcel)
 		else
+			if parcel.kind ~= forgets then
+				parcel.items = without_forgotten(parcel.items)
+			end
 			tf.post.give_back(parcel)
 		end
 	end)
