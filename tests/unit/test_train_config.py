@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from townsfolk.cli.settings import render_recipes
 from townsfolk.errors import ConfigError
-from townsfolk.training.stages.config import CONFIGS, BcConfig, RunConfig, SftConfig, read_config
+from townsfolk.training.stages.config import CONFIGS, RunConfig, SftConfig, read_config
 from townsfolk.training.stages.row_cache import cached_rows
 from townsfolk.training.stages.tokens import TokenRow
 
@@ -83,9 +84,16 @@ def test_recipes_say_how_they_are_run_and_are_right(file: Path) -> None:
 
 
 def test_each_setting_is_explained() -> None:
-    for kind in (RunConfig, BcConfig):
+    for kind in (RunConfig, *CONFIGS.values()):
         for name, field in kind.model_fields.items():
             assert field.description, name
+
+
+def test_the_page_of_recipes_is_true() -> None:
+    page = ROOT / "docs" / "recipes.md"
+    assert page.read_text(encoding="utf-8") == render_recipes(), (
+        "write it anew: townsfolk settings --recipes > docs/recipes.md"
+    )
 
 
 def test_launch_files_are_what_accelerate_reads() -> None:

@@ -1,9 +1,10 @@
-"""`townsfolk settings`: every setting, as a page of Markdown (docs/settings.md) or the values in force."""
+"""`townsfolk settings`: every setting, as a page of Markdown or the values in force."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from pydantic import BaseModel
 
 from townsfolk.cli.options import AsJson, ConfigFile
@@ -18,12 +19,23 @@ the output of `townsfolk settings`; a test keeps it true.
 """
 
 
-def settings(config: ConfigFile = None, as_json: AsJson = False) -> None:
+RECIPES = """\
+# Settings of training runs
+
+In a recipe (`townsfolk train STAGE RECIPE.yaml`) or behind it (`--lr 1e-3`), which ranks above the file.
+This page is the output of `townsfolk settings --recipes`; a test keeps it true.
+
+## All stages
+"""
+Recipes = Annotated[bool, typer.Option("--recipes", help="What training runs can be told.")]
+
+
+def settings(config: ConfigFile = None, recipes: Recipes = False, as_json: AsJson = False) -> None:
     """Print what can be set, or with --json the values in force (the token is left out)."""
     if as_json:
         print(load_settings(config).model_dump_json(exclude={"api_token"}))
     else:
-        print(render(), end="")
+        print(render_recipes() if recipes else render(), end="")
 
 
 def render() -> str:
@@ -38,6 +50,18 @@ def render() -> str:
     return "\n".join(lines) + "\n"
 
 
+def render_recipes() -> str:
+    """The page of training runs: what all stages are told, then what each adds or has otherwise."""
+    from townsfolk.training.stages.config import CONFIGS, RunConfig
+
+    common = RunConfig.model_fields
+    lines = [RECIPES, *_table("", common)]
+    for name, kind in CONFIGS.items():
+        own = {key: field for key, field in kind.model_fields.items() if repr(field) != repr(common.get(key))}
+        lines += ["", f"## {name}", "", kind.__doc__ or "", *(["", *_table("", own)] if own else [])]
+    return "\n".join(lines) + "\n"
+
+
 def _is_section(field: Any) -> bool:
     return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
 
@@ -47,5 +71,5 @@ def _table(prefix: str, fields: dict[str, Any]) -> Iterator[str]:
     yield "|---|---|---|"
     for name, field in fields.items():
         default = str(field.get_default(call_default_factory=True)).replace(str(Path.home()), "~")
-        shown = f"`{default}`" if default not in ("", "()") else ""
+        shown = f"`{default}`" if default not in ("", "()", "PydanticUndefined") else ""
         yield f"| `{prefix}{name}` | {shown} | {field.description or ''} |"
