@@ -87,6 +87,7 @@ class Only:
     ) -> None:
         self._tokens, self._after, self._length, self.sharp = tokens, after, length, sharp
         self._first = first
+        self.fork: tuple[int, ...] = ()
         self.seen: list[int] = []
 
     @property

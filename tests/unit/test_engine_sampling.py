@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from townsfolk.engine.sampling import GREEDY, SamplingParams, sample
+from townsfolk.engine.sampling import GREEDY, SamplingParams, sample, take_way
 from townsfolk.errors import InvalidRequest
 
 LOGITS = np.log(np.array([0.5, 0.3, 0.15, 0.05], np.float32))
@@ -71,3 +71,10 @@ def test_a_seed_repeats_the_draws() -> None:
 def test_wrong_values_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InvalidRequest, match=next(iter(wrong))):
         SamplingParams(**wrong)  # type: ignore[arg-type]
+
+
+def test_at_a_fork_the_way_with_more_than_half_of_the_probability_is_taken() -> None:
+    logits = np.log(np.array([0.4, 0.3, 0.3, 1e-9], np.float32))
+    assert np.isfinite(take_way(logits, [0])).tolist() == [False, True, True, True]
+    assert np.isfinite(take_way(logits, [0, 3])).tolist() == [False, True, True, False]
+    assert np.isfinite(take_way(logits, [1, 2])).tolist() == [False, True, True, False]

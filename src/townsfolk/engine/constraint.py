@@ -1,5 +1,6 @@
 """What a grammar must offer to steer decoding. Whoever owns the grammar implements it; the engine asks."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from townsfolk.engine.runner import Mask
@@ -19,6 +20,15 @@ class Constraint(Protocol):
     @property
     def sharp(self) -> bool:
         """The next token is to be the likeliest allowed, whatever the request's sampling says."""
+        ...
+
+    @property
+    def fork(self) -> Sequence[int]:
+        """Tokens that begin one of two ways on, where the next token decides between them; else none.
+
+        The way with more than half of the probability is taken: the likeliest token alone would favour a way
+        that begins in few tokens over one that begins in many.
+        """
         ...
 
     def mask(self) -> Mask | None:

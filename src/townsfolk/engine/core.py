@@ -18,7 +18,7 @@ from townsfolk.engine.adapter_slots import AdapterSlots, AdapterUse, LoadedAdapt
 from townsfolk.engine.kv import CachedSequence, KvCache
 from townsfolk.engine.request import Finish, OnToken, TokenEvent
 from townsfolk.engine.runner import BASE, Mask, RaggedBatch, Row, Runner
-from townsfolk.engine.sampling import GREEDY, SamplingParams, sample
+from townsfolk.engine.sampling import GREEDY, SamplingParams, sample, take_way
 from townsfolk.engine.scheduler import Scheduler, Share, Work
 from townsfolk.errors import ModelError, TownsfolkError
 
@@ -200,6 +200,9 @@ class EngineCore:
         fault = _fault(logits)
         if fault:
             return self._end(work, "error", error=fault)
+        constraint = work.request.constraint
+        if constraint and constraint.fork:
+            logits = take_way(logits, constraint.fork)
         chosen = sample(logits, _sampling(work), work.reply, work.random)
         finish = _append(work, chosen) or _append_forced(work)
         if finish:

@@ -63,6 +63,15 @@ def sample(logits: Logits, params: SamplingParams, reply: Sequence[int], random:
     return int(tokens[drawn])
 
 
+def take_way(logits: Logits, fork: Sequence[int]) -> Logits:
+    """Logits [vocab] with one of two ways on forbidden: the tokens `fork`, or all others."""
+    chances = np.exp(logits - logits.max(), dtype=np.float64)
+    own = np.zeros(len(logits), bool)
+    own[list(fork)] = True
+    taken = chances[own].sum() > chances[~own].sum()
+    return np.where(own == taken, logits, -np.inf).astype(np.float32)
+
+
 def _penalise(logits: Logits, penalty: float, reply: Sequence[int]) -> Logits:
     logits = logits.copy()
     seen = np.unique(np.asarray(reply))

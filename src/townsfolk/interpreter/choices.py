@@ -67,6 +67,7 @@ class ChoiceConstraint:
 
     sharp = True
     """A decision is the likeliest, never drawn."""
+    fork: tuple[int, ...] = ()
 
     def __init__(self, paths: list[_Path], words: int) -> None:
         self._paths, self._words = paths, words

@@ -4,6 +4,7 @@ Grammars are compiled by llguidance, over the model's own vocabulary.
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import llguidance
 import llguidance.numpy
@@ -23,13 +24,16 @@ class GrammarCompiler:
         self._tokenizer = llguidance.LLTokenizer(
             tokenizer_json, n_vocab=vocab_size, eos_token=eos_id, slices=SLICES
         )
+        spelled = (self._tokenizer.decode_bytes([token]) for token in range(vocab_size))
+        self._opens = tuple(token for token, text in enumerate(spelled) if text[:1] == OPEN[:1].encode())
         self._matchers: OrderedDict[str, llguidance.LLMatcher] = OrderedDict()
 
-    def constraint(self, grammar: str, sharp: bool = True) -> "GrammarConstraint":
+    def constraint(self, grammar: str, sharp: bool = True, optional: bool = False) -> "GrammarConstraint":
         """A fresh constraint for one reply.
 
         Args:
             sharp: decide on the action by the highest logit, whatever temperature speech is drawn at.
+            optional: the reply may be speech alone: whether it is, is decided first.
 
         Raises:
             InvalidRequest: the grammar does not compile; the text of the fault is the compiler's.
@@ -42,15 +46,22 @@ class GrammarCompiler:
         self._matchers[grammar] = matcher
         if len(self._matchers) > _CACHE:
             self._matchers.popitem(last=False)
-        return GrammarConstraint(matcher.deep_copy(), self._tokenizer, sharp)
+        return GrammarConstraint(matcher.deep_copy(), self._tokenizer, sharp, self._opens if optional else ())
 
 
 class GrammarConstraint:
     """The engine's view of a grammar: a mask of allowed tokens, and the tokens that are forced."""
 
-    def __init__(self, matcher: llguidance.LLMatcher, tokenizer: llguidance.LLTokenizer, sharp: bool) -> None:
+    def __init__(
+        self,
+        matcher: llguidance.LLMatcher,
+        tokenizer: llguidance.LLTokenizer,
+        sharp: bool,
+        opens: Sequence[int],
+    ) -> None:
+        """Args: opens: tokens that open the tag, where it may be left out."""
         self._matcher = matcher
-        self._sharp = sharp
+        self._sharp, self._opens = sharp, opens
         self._mask = llguidance.numpy.allocate_token_bitmask(1, tokenizer.vocab_size)
         self._tokenizer = tokenizer
         self._tag = b""
@@ -64,6 +75,7 @@ class GrammarConstraint:
     def advance(self, token: int) -> None:
         """Take `token`, which the mask allowed."""
         self._matcher.consume_token(token)
+        self._opens = ()
         if self.sharp:
             self._tag += self._tokenizer.decode_bytes([token])
 
@@ -76,7 +88,14 @@ class GrammarConstraint:
     def sharp(self) -> bool:
         """The next token belongs to the tag: take the likeliest, whatever temperature speech is drawn at."""
         begun = self._tag[: len(OPEN)]
-        return self._sharp and OPEN.encode().startswith(begun) and CLOSE.encode() not in self._tag
+        undecided = bool(self._opens)
+        closed = not OPEN.encode().startswith(begun) or CLOSE.encode() in self._tag
+        return self._sharp and not undecided and not closed
+
+    @property
+    def fork(self) -> Sequence[int]:
+        """Tokens that open the tag, while it is open whether there will be one."""
+        return self._opens
 
     @property
     def done(self) -> bool:

@@ -95,9 +95,11 @@ class Generator:
             yield part
 
     def _constraint(self, offers: Sequence[Offer], speech: bool, optional: bool) -> Constraint:
-        if speech:
-            return self.grammars.constraint(reply_grammar(offers, optional=optional), sharp=bool(offers))
-        return self.choices.constraint(offers)
+        if not speech:
+            return self.choices.constraint(offers)
+        acts = bool(offers)
+        grammar = reply_grammar(offers, optional=optional)
+        return self.grammars.constraint(grammar, sharp=acts, optional=optional and acts)
 
     def _rest(self, draft: Draft, parser: StreamParser) -> list[Part]:
         """The last sentence. One that was cut off is left out, unless nothing else was said."""
