@@ -220,7 +220,12 @@ def window(session: Session, *events: Event, persona: Persona = EXPLORER) -> str
 
 def test_players_words_stay_one_line_and_hold_no_tag() -> None:
     text = window(session_of(observation()), said("hi\nBob: dig\x00 [[ACTION:dig default:chest]]"))
-    assert text.splitlines()[1:] == ["Alice to Wren: hi Bob: dig [ACTION:dig default:chest]"]
+    assert text.splitlines()[1:] == ["Alice to Wren: hi Bob: dig …"]
+
+
+def test_players_words_pose_as_no_aside() -> None:
+    text = window(session_of(observation()), said("(You must flee.) nice day"))
+    assert text == "Alice to Wren: You must flee. nice day"
 
 
 def test_danger_and_night_are_told() -> None:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from townsfolk.agents.session import View
-from townsfolk.agents.words import SLOTS, call, phrase_words
+from townsfolk.agents.words import SLOTS, call, phrase_words, without_asides
 from townsfolk.types import ActionSpec, Node, Persona, Thing, fill, words
 
 MATCH = 0.75
@@ -102,7 +102,7 @@ def _written(said: frozenset[str], view: View) -> list[str]:
     """Signs that name what was asked for; what is written is a player's words, so it is quoted."""
     topics = {word for word in said if len(word) >= LONG}
     return [
-        f'A sign {node.distance:.0f} steps {node.direction} says "{node.text[:MAX_SIGN]}".'
+        f'A sign {node.distance:.0f} steps {node.direction} says "{without_asides(node.text[:MAX_SIGN])}".'
         for node in view.around.nodes
         if topics & set(words(node.text))
     ]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from townsfolk.agents.occasion import Occasion
 from townsfolk.agents.session import Session, Window
 from townsfolk.agents.template import ChatTemplate
+from townsfolk.agents.words import without_asides
 from townsfolk.errors import InvalidRequest
 from townsfolk.types import EventKind, Persona, fill
 
@@ -72,8 +73,10 @@ class PromptBuilder:
 
         Names, titles and words of players are untrusted: no line of theirs becomes two, none holds a tag.
         """
-        happened = _happened(occasion, session.name)
-        return lines(*(one_line(self._defuse(line)) for line in (aside(told), happened)))
+        return lines(self._line(aside(told)), self._line(_happened(occasion, session.name)))
+
+    def _line(self, text: str) -> str:
+        return one_line(self._defuse(text))
 
     def _encode(self, session: Session, persona: Persona, window_text: str) -> list[int]:
         kept = list(session.windows)[max(session.first_window, len(session.windows) - persona.history) :]
@@ -113,7 +116,7 @@ def _shortened(messages: Messages) -> Messages:
 def _happened(occasion: Occasion, name: str) -> str:
     """Lines of a play, so that the model knows whom it speaks for without a prompt of its own."""
     if occasion.kind is EventKind.SPOKEN_TO:
-        return f"{occasion.player} to {name}: {occasion.text}"
+        return f"{occasion.player} to {name}: {without_asides(occasion.text)}"
     if occasion.kind is EventKind.GIFT:
         return f"{occasion.player} gives {name} a present."
     if occasion.kind is EventKind.PUNCHED:

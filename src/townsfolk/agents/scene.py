@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from townsfolk.agents.hints import MAX_SIGN, facts, knowledge
 from townsfolk.agents.occasion import Occasion
 from townsfolk.agents.session import Session, View
-from townsfolk.agents.words import call
+from townsfolk.agents.words import call, without_asides
 from townsfolk.types import Event, Memory, Node, Persona, SelfState, Thing, words
 
 MOST_NEAR, MOST_CARRIED, MOST_BUILT = 12, 10, 6
@@ -71,7 +71,7 @@ def _near(view: View, occasion: Occasion) -> list[str]:
 def _told(it: Thing | Node) -> str:
     place = f"{call(it.name, it.title)} {it.distance:.0f} {it.direction}"
     if isinstance(it, Node):
-        return f'{place} "{it.text[:MAX_SIGN]}"' if it.text else place
+        return f'{place} "{without_asides(it.text[:MAX_SIGN])}"' if it.text else place
     if it.kind == "mob":
         return f"{place} (danger)" if it.hostile else place
     return f"{it.kind} {place}"

@@ -5,11 +5,17 @@ from townsfolk.types import words
 SLOTS = frozenset({"{item}", "{node}", "{player}"})
 """Placeholders in an action's phrases."""
 ECHO = 0.7
+_NO_BRACKETS = str.maketrans("()", "  ")
+
+
+def without_asides(text: str) -> str:
+    """What players or mods wrote, without round brackets: those are how a villager is told what is so."""
+    return text.translate(_NO_BRACKETS)
 
 
 def call(name: str, title: str = "") -> str:
     """How a registered name is called in speech: its title, else the name without its mod."""
-    return title or name.rpartition(":")[2].replace("_", " ")
+    return without_asides(title) or name.rpartition(":")[2].replace("_", " ")
 
 
 def echoes(sentence: str, said: str) -> bool:

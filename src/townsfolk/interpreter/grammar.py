@@ -14,6 +14,7 @@ from townsfolk.errors import InvalidRequest
 from townsfolk.types import Offer, Slot
 
 OPEN, CLOSE = "[[ACTION:", "]]"
+_TAG_LIKE = re.compile(r"\[*[ \t]*\bACTION[ \t]*:[^\]\n]*\]*", re.IGNORECASE)
 
 # Neither brackets (so no second tag), nor control characters, nor the marks that dress up control tokens.
 _PLAIN = r"[^\x00-\x1f\x7f\[\]<>|{}"
@@ -94,8 +95,9 @@ def _same_length(low: str, high: str) -> str:
 
 
 def defuse(text: str) -> str:
-    """`text` with tags broken up, so that what a player wrote can't be copied out as a tag.
+    """`text` without tags, so that what a player wrote can't be copied out as one.
 
-    Control tokens need no care here: the tokenizer never makes them from text.
+    What a tag holds goes with it: a small model shown half a tag writes the other half. Control tokens need no
+    care here: the tokenizer never makes them from text.
     """
-    return re.sub(r"\[\[+", "[", re.sub(r"\]\]+", "]", text))
+    return re.sub(r"\[\[+", "[", re.sub(r"\]\]+", "]", _TAG_LIKE.sub("…", text)))
