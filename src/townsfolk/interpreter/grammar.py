@@ -97,7 +97,7 @@ def _same_length(low: str, high: str) -> str:
 def defuse(text: str) -> str:
     """`text` without tags, so that what a player wrote can't be copied out as one.
 
-    What a tag holds goes with it: a small model shown half a tag writes the other half. Control tokens need no
-    care here: the tokenizer never makes them from text.
+    What a tag holds goes with it: a small model shown half a tag writes the other half. Control tokens need
+    no care here: the tokenizer never makes them from text.
     """
     return re.sub(r"\[\[+", "[", re.sub(r"\]\]+", "]", _TAG_LIKE.sub("…", text)))
