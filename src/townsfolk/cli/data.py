@@ -8,15 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from townsfolk.cli.options import AsJson, ConfigFile, show
 from townsfolk.config import load_settings
 
 if TYPE_CHECKING:
+    from townsfolk.serving.rehearsal import Rehearsal
     from townsfolk.training.data import Exchange
+    from townsfolk.training.data.rows import DataRow
 
 app = typer.Typer(help="What villagers learn from.", no_args_is_help=True)
 Folder = Annotated[Path, typer.Option("--data", help="The folder that holds dialogue/ and names/.")]
+Sources = Annotated[
+    str, typer.Option("--from", help="authored, turns, demos and files of rows, with commas between.")
+]
+TRAINED = ("black on green", "black on cyan")
+"""Styles of trained tokens, in turn, so that one sees where each ends."""
 
 
 @app.callback()
@@ -47,21 +55,126 @@ def check(folder: Folder = Path("data"), config: ConfigFile = None, as_json: AsJ
 
 
 @app.command()
+def collect(
+    out: Annotated[Path, typer.Argument(help="A new file for the rows.")],
+    sources: Sources = "turns,demos",
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rows of what was played, from the store: rated turns and demonstrations, without names."""
+    from townsfolk.serving.harvest import harvest
+    from townsfolk.training.data.dataset import counts
+    from townsfolk.training.data.rows import as_line, write_new
+
+    rows = harvest(sources.split(","), load_settings(config).store.url)
+    write_new(out, map(as_line, rows))
+    found = counts(rows)
+    show(as_json, f"{len(rows)} rows in {out}: {json.dumps(found)}", {"rows": len(rows), **found})
+
+
+@app.command()
 def build(
     out: Annotated[Path, typer.Argument(help="A new folder for the dataset.")],
     folder: Folder = Path("data"),
+    sources: Sources = "authored",
     variants: Annotated[int, typer.Option(min=1, max=64, help="Of each exchange, with itself.")] = 4,
     seed: Annotated[int, typer.Option(help="The same seed gives the same dataset.")] = 0,
+    config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a dataset of the authored exchanges: variants of each, a tenth of them held out."""
+    """Make a dataset of authored exchanges with variants, of play, of files of rows; a tenth is held out."""
+    from townsfolk.serving.harvest import AUTHORED, harvest
     from townsfolk.training.data import read_exchanges, read_names
     from townsfolk.training.data.dataset import Recipe, build_dataset
 
-    files = sorted((folder / "dialogue").glob("*.yaml"))
+    wanted = tuple(sources.split(","))
+    files = sorted((folder / "dialogue").glob("*.yaml")) if AUTHORED in wanted else []
     exchanges = {file.stem: read_exchanges(file) for file in files}
-    manifest = build_dataset(exchanges, read_names(folder / "names"), Recipe(seed, variants), out)
+    others = harvest(wanted, load_settings(config).store.url)
+    recipe = Recipe(seed, variants, wanted)
+    manifest = build_dataset(exchanges, read_names(folder / "names"), recipe, out, others)
     show(as_json, f"dataset {str(manifest['hash'])[:12]} in {out}: {json.dumps(manifest['files'])}", manifest)
+
+
+@app.command()
+def inspect(
+    dataset: Annotated[Path, typer.Argument(help="A dataset's folder.")],
+    persona: Annotated[str, typer.Option(help="Rows of this one alone.")] = "",
+    n: Annotated[int, typer.Option("--n", min=0, help="How many rows are printed.")] = 3,
+    held_out: Annotated[bool, typer.Option("--held-out", help="Of what is only measured.")] = False,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print rows as the model is shown them, the trained tokens marked, and count them."""
+    from townsfolk.serving.rehearsal import Rehearsal
+    from townsfolk.training.data.dataset import counts
+    from townsfolk.training.data.rows import HELD_OUT, TRAIN, read_rows
+
+    found = read_rows(dataset / (HELD_OUT if held_out else TRAIN))
+    rows = [row for row in found if persona in ("", row.persona)]
+    if as_json:
+        print(json.dumps({"rows": len(rows), **counts(rows)}))
+        return
+    _print_counts(rows)
+    rehearsal = Rehearsal.open(load_settings(config))
+    for row in rows[:: max(1, len(rows) // max(1, n))][:n]:
+        Console().print(_marked(row, rehearsal), "")
+
+
+@app.command("import")
+def import_lines(
+    file: Annotated[Path, typer.Argument(help="Lines of player_id, context, reply, reward.")],
+    out: Annotated[Path, typer.Argument(help="A new file of rows, for build --from.")],
+    persona: Annotated[str, typer.Option(help="Whose replies they are.")],
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rows of a file of the guide's JSON lines; one bad line, and nothing is written."""
+    from townsfolk.personas import PersonaLibrary
+    from townsfolk.training.data.guide import read_guide
+    from townsfolk.training.data.rows import as_line, write_new
+
+    name = PersonaLibrary.read(load_settings(config).personas_dirs).get(persona).name
+    rows = read_guide(file, name)
+    write_new(out, map(as_line, rows))
+    show(as_json, f"{len(rows)} rows in {out}", {"rows": len(rows)})
+
+
+@app.command("export")
+def export_lines(
+    dataset: Annotated[Path, typer.Argument(help="A dataset's folder.")],
+    out: Annotated[Path, typer.Argument(help="A new file for the lines.")],
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """All rows of a dataset as the guide's JSON lines: player_id, context, reply, reward."""
+    from townsfolk.serving.rehearsal import Rehearsal
+    from townsfolk.training.data.guide import guide_lines
+    from townsfolk.training.data.rows import HELD_OUT, TRAIN, read_rows, write_new
+
+    rows = [row for side in (TRAIN, HELD_OUT) for row in read_rows(dataset / side)]
+    lines = guide_lines(rows, told=Rehearsal.open(load_settings(config)).window)
+    write_new(out, [lines.encode()])
+    show(as_json, f"{len(rows)} lines in {out}", {"rows": len(rows)})
+
+
+def _print_counts(rows: "list[DataRow]") -> None:
+    from townsfolk.training.data.dataset import counts
+
+    for what, found in counts(rows).items():
+        told = ", ".join(f"{name} {count}" for name, count in found.items())
+        Console().print(f"[bold]{what}[/bold] {told}", highlight=False)
+
+
+def _marked(row: "DataRow", rehearsal: "Rehearsal") -> Text:
+    """The row's prompt, dim, then its reply, token by token in two colours: only these have a loss."""
+    tokens = rehearsal.row(row)
+    judged = "" if row.reward is None else f" reward {row.reward:+.2f}"
+    text = Text(f"{row.id} ({row.source}){judged} weight {row.weight:g}\n", style="bold")
+    text.append(rehearsal.decode(tokens.prompt), style="dim")
+    for at, token in enumerate(tokens.reply):
+        text.append(rehearsal.decode((token,)), style=TRAINED[at % len(TRAINED)])
+    return text
 
 
 def _counts(persona: str, exchanges: "list[Exchange]") -> dict[str, Any]:

@@ -64,6 +64,10 @@ class Rehearsal:
             said=_said(row.observation),
         )
 
+    def window(self, row: DataRow) -> str:
+        """What the villager is told in the row's turn, as text."""
+        return self._window(row, unaided(self._library.get(row.persona)))[1]
+
     def decode(self, ids: Ids) -> str:
         """The text of a reply."""
         return self._tokenizer.decode(ids)

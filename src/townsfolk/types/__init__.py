@@ -46,6 +46,7 @@ from townsfolk.types.observation import (
     Thing,
 )
 from townsfolk.types.persona import Example, Knowledge, Persona, Sampling, Unasked
+from townsfolk.types.played import PlayedTurn, ShownStep
 from townsfolk.types.record import (
     AdapterFault,
     AdapterList,
@@ -109,12 +110,14 @@ __all__ = [
     "Persona",
     "PersonaActions",
     "PersonaName",
+    "PlayedTurn",
     "Position",
     "Rating",
     "Refused",
     "RewardHead",
     "Sampling",
     "SelfState",
+    "ShownStep",
     "Slot",
     "Stack",
     "Stage",

@@ -1,6 +1,6 @@
-"""Authored exchanges -> a dataset: variants, groups, a split that no near-copy crosses, a content hash.
+"""Authored exchanges and other rows -> a dataset: variants, a split no near-copy crosses, a content hash.
 
-group    near-copies find each other; so do the variants of one exchange
+group    near-copies find each other; so do the variants of one exchange, and all rows of one player
 split    by the group's hash: exchanges added later move no others, unless they join two groups
 write    train.jsonl, held_out.jsonl, manifest.json
 """
@@ -10,22 +10,25 @@ import itertools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 
 from townsfolk.errors import ConfigError
 from townsfolk.training.data.exchange import Exchange
 from townsfolk.training.data.names import Names
+from townsfolk.training.data.privacy import STAND_INS
 from townsfolk.training.data.rows import HELD_OUT, MANIFEST, TRAIN, DataRow, write_rows
 from townsfolk.training.data.vary import varied
 from townsfolk.types import fill, words
 
-SCHEMA = 1
+SCHEMA = 2
 NEAR_COPY = 0.7
 """Jaccard similarity of word pairs from which two exchanges are one for the split (Broder, 1997)."""
 HELD_OUT_SHARE = 0.1
-PLAYERS = ("sam", "mia", "tom", "Ada", "jo_9", "wren", "Kai", "bob2", "lena", "Rufus", "ivy", "max_power")
+Pair = tuple[str, str]
+Sides = dict[str, list[DataRow]]
+"""File of a dataset -> its rows."""
 VILLAGERS = ("Odo", "Elara", "Bram", "Greta", "Wilm", "Ida", "Tarn", "Nell")
 
 
@@ -36,12 +39,20 @@ class Recipe:
     seed: int = 0
     variants: int = 4
     """Of each exchange to learn from, the exchange as it was written among them."""
+    sources: tuple[str, ...] = ("authored",)
+    """Where the rows are from, as they were asked for."""
 
 
 def build_dataset(
-    exchanges: Mapping[str, Sequence[Exchange]], names: Names, recipe: Recipe, folder: Path
+    exchanges: Mapping[str, Sequence[Exchange]],
+    names: Names,
+    recipe: Recipe,
+    folder: Path,
+    others: Iterable[DataRow] = (),
 ) -> dict[str, object]:
-    """Write the dataset of all personas' `exchanges` to `folder`, which must be new or empty.
+    """Write the dataset of all personas' `exchanges` and of `others` to `folder`, which must be new or empty.
+
+    Those of the others go that near-copy what lies on the other side of the split.
 
     Returns:
         its manifest: counts and the content hash.
@@ -52,18 +63,28 @@ def build_dataset(
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"{folder} is not empty: datasets are never overwritten; give a new folder")
     folder.mkdir(parents=True, exist_ok=True)
-    train: list[DataRow] = []
-    held_out: list[DataRow] = []
+    sides: Sides = {TRAIN: [], HELD_OUT: []}
     for persona, own in sorted(exchanges.items()):
         for exchange, group in zip(own, groups(persona, own), strict=True):
-            if _is_held_out(group, recipe.seed):
-                held_out.append(_row(exchange, persona, group, names, recipe.seed, 0))
-            else:
-                train += [
-                    _row(exchange, persona, group, names, recipe.seed, n) for n in range(recipe.variants)
-                ]
-    train = _without_copies(train)
-    return _write(folder, recipe, {TRAIN: train, HELD_OUT: held_out})
+            side, variants = (HELD_OUT, 1) if _is_held_out(group, recipe.seed) else (TRAIN, recipe.variants)
+            sides[side] += [
+                _row(exchange, persona, group, names, recipe.seed, variant) for variant in range(variants)
+            ]
+    _add_others(sides, others, recipe.seed)
+    return _write(folder, recipe, {side: _without_copies(rows) for side, rows in sides.items()})
+
+
+def _add_others(sides: Sides, others: Iterable[DataRow], seed: int) -> None:
+    """Each row of `others` to the side of its group, unless it near-copies a row of the other side."""
+    seen = {side: NearCopies() for side in sides}
+    for side, rows in sides.items():
+        for row in rows:
+            seen[side].add(row.persona, row.gist())
+    for row in sorted(others, key=lambda row: row.id):
+        side, other = (HELD_OUT, TRAIN) if _is_held_out(row.group, seed) else (TRAIN, HELD_OUT)
+        if not seen[other].of(row.persona, row.gist()):
+            seen[side].add(row.persona, row.gist())
+            sides[side].append(row)
 
 
 def groups(persona: str, exchanges: Sequence[Exchange]) -> list[str]:
@@ -75,19 +96,39 @@ def groups(persona: str, exchanges: Sequence[Exchange]) -> list[str]:
             index = parent[index]
         return index
 
-    pairs = [_word_pairs(f"{it.said} {it.reply}") for it in exchanges]
-    seen: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for index, own in enumerate(pairs):
-        shared = Counter(other for pair in own for other in seen[pair])
-        for other, count in shared.items():
-            if count >= NEAR_COPY * len(own | pairs[other]):
-                parent[root(index)] = root(other)
-        for pair in own:
-            seen[pair].append(index)
+    seen = NearCopies()
+    for index, it in enumerate(exchanges):
+        text = f"{it.said} {it.reply}"
+        for other in seen.of(persona, text):
+            parent[root(index)] = root(other)
+        seen.add(persona, text)
     return [f"{persona}/{_short_hash(exchanges[root(index)])}" for index in range(len(exchanges))]
 
 
-def _word_pairs(text: str) -> frozenset[tuple[str, str]]:
+class NearCopies:
+    """Finds the texts of a persona that say nearly the same as one, by an inverted index of word pairs."""
+
+    def __init__(self) -> None:
+        self._pairs: list[frozenset[Pair]] = []
+        self._having: dict[tuple[str, Pair], list[int]] = defaultdict(list)
+
+    def add(self, persona: str, text: str) -> None:
+        """Add a text; the first is number 0."""
+        pairs = _word_pairs(text)
+        for pair in pairs:
+            self._having[persona, pair].append(len(self._pairs))
+        self._pairs.append(pairs)
+
+    def of(self, persona: str, text: str) -> list[int]:
+        """Numbers of the texts that `text` near-copies."""
+        pairs = _word_pairs(text)
+        shared = Counter(other for pair in pairs for other in self._having[persona, pair])
+        return [
+            other for other, count in shared.items() if count >= NEAR_COPY * len(pairs | self._pairs[other])
+        ]
+
+
+def _word_pairs(text: str) -> frozenset[Pair]:
     return frozenset(itertools.pairwise(["", *words(text)]))
 
 
@@ -107,7 +148,7 @@ def _row(exchange: Exchange, persona: str, group: str, names: Names, seed: int, 
     random = Random(f"{seed}/{own}/{variant}")  # noqa: S311 - data, no secret
     if variant:
         exchange = varied(exchange, names, random)
-    player, villager = (_unheard_of(names, exchange, random) for names in (PLAYERS, VILLAGERS))
+    player, villager = (_unheard_of(names, exchange, random) for names in (STAND_INS, VILLAGERS))
     act = f"[[ACTION:{exchange.act}]] " if exchange.act else ""
     speech = "" if exchange.punched else exchange.reply  # a blow is answered by what one does
     return DataRow(
@@ -128,8 +169,8 @@ def _unheard_of(names: Sequence[str], exchange: Exchange, random: Random) -> str
 
 
 def _without_copies(rows: Iterable[DataRow]) -> list[DataRow]:
-    """Rows that say and show the same count once."""
-    unique = {(row.persona, row.scene(), row.reply): row for row in rows}
+    """Rows that say and show the same, and were judged alike, count once."""
+    unique = {(row.persona, row.scene(), row.reply, row.reward): row for row in rows}
     return list(unique.values())
 
 
@@ -138,12 +179,24 @@ def _write(folder: Path, recipe: Recipe, files: Mapping[str, Sequence[DataRow]])
     manifest: dict[str, object] = {
         "schema": SCHEMA,
         "hash": hashlib.sha256("".join(hashes[name] for name in sorted(hashes)).encode()).hexdigest(),
-        "seed": recipe.seed,
-        "variants": recipe.variants,
+        "recipe": {**asdict(recipe), "sources": list(recipe.sources)},
         "files": {
-            name: {"rows": len(rows), "sha256": hashes[name], "personas": Counter(it.persona for it in rows)}
-            for name, rows in files.items()
+            name: {"rows": len(rows), "sha256": hashes[name], **counts(rows)} for name, rows in files.items()
         },
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return manifest
+
+
+def counts(rows: Sequence[DataRow]) -> dict[str, dict[str, int]]:
+    """How many rows there are of each persona, source, action and label."""
+    return {
+        "personas": _tally(row.persona for row in rows),
+        "sources": _tally(row.source for row in rows),
+        "actions": _tally(row.action() or "speech alone" for row in rows),
+        "labels": _tally(row.label() for row in rows),
+    }
+
+
+def _tally(words: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(words).items(), key=lambda found: (-found[1], found[0])))

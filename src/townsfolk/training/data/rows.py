@@ -5,6 +5,7 @@ It refuses to know tokens: rows hold observations, so that a change of prompt or
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,6 +17,8 @@ from townsfolk.types import Message, Observation, PersonaName, Text, faults_told
 
 MANIFEST, TRAIN, HELD_OUT = "manifest.json", "train.jsonl", "held_out.jsonl"
 """Files of a dataset's folder."""
+
+_TAG = re.compile(r"\[\[ACTION:(\w+).*?\]\]")
 
 Source = Literal["authored", "turn", "demo", "import"]
 
@@ -53,16 +56,57 @@ class DataRow(Message):
         """What the villager saw, as one text: rows of the same scene say the same here."""
         return self.observation.model_dump_json() if self.observation else self.context
 
+    def gist(self) -> str:
+        """What both said, as one text: near-copies say nearly the same here. Empty where nothing is said."""
+        speech = _TAG.sub("", self.reply).strip()
+        told = [event.text for event in self.observation.events] if self.observation else []
+        heard = " ".join(filter(None, told)) if self.observation else self.context.rpartition("\n")[2]
+        return f"{heard} {speech}" if speech else ""
+
+    def action(self) -> str:
+        """The name of the action in the reply; empty: speech alone."""
+        found = _TAG.search(self.reply)
+        return found[1] if found else ""
+
+    def label(self) -> str:
+        """How the reply was judged, in a word."""
+        if self.rejected:
+            return "pair"
+        if self.reward is None:
+            return "to imitate"
+        return "liked" if self.reward > 0 else "disliked"
+
+
+def as_line(row: DataRow) -> bytes:
+    """The row as it stands in a file."""
+    return row.model_dump_json(exclude_defaults=True).encode() + b"\n"
+
 
 def write_rows(file: Path, rows: Iterable[DataRow]) -> str:
     """Write rows, one a line; gives the sha256 of the file, hexadecimal."""
     digest = hashlib.sha256()
     with file.open("wb") as out:
         for row in rows:
-            line = row.model_dump_json(exclude_defaults=True).encode() + b"\n"
+            line = as_line(row)
             digest.update(line)
             out.write(line)
     return digest.hexdigest()
+
+
+def write_new(file: Path, lines: Iterable[bytes]) -> None:
+    """Write a file that was not there: whole, or not at all.
+
+    Raises:
+        ConfigError: it is there, or can't be written.
+    """
+    if file.exists():
+        raise ConfigError(f"{file} is there already and is never overwritten: give another name")
+    half = file.with_name(f"{file.name}.part")
+    try:
+        half.write_bytes(b"".join(lines))
+        half.replace(file)
+    except OSError as error:
+        raise ConfigError(f"{file}: can't be written: {error}") from error
 
 
 def read_rows(file: Path) -> Iterator[DataRow]:

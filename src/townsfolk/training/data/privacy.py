@@ -1,0 +1,59 @@
+"""What names or reaches a person leaves the text: names become stand-ins, addresses a mark.
+
+It refuses to know which text matters; a name that is also an everyday word is replaced with it.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+
+from townsfolk.types import Observation
+
+STAND_INS = ("sam", "mia", "tom", "Ada", "jo_9", "wren", "Kai", "bob2", "lena", "Rufus", "ivy", "max_power")
+"""Names of nobody, in no order of anything."""
+MARKS = (
+    (re.compile(r"\b(?:https?://|www\.)\S+", re.IGNORECASE), "(a link)"),
+    (re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), "(an address)"),
+    (re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"), "(an address)"),
+    (re.compile(r"(?:[0-9a-f]{1,4}:){4,7}[0-9a-f]{1,4}", re.IGNORECASE), "(an address)"),
+    (re.compile(r"\b[\w-]+\.(?:com|net|org|gg|io|de|co\.uk)\b(?:/\S*)?", re.IGNORECASE), "(a link)"),
+    (re.compile(r"\+?\d(?:[ /.-]?\d){6,}"), "(a number)"),
+)
+"""Links, e-mail, IPv4, IPv6, bare domains, telephone numbers: what is found -> what stands there instead."""
+
+
+class Mask:
+    """Replaces the names of `players`, each by the same stand-in everywhere in what one mask is used for."""
+
+    def __init__(self, players: Iterable[str], salt: str) -> None:
+        names = sorted(set(players), key=len, reverse=True)
+        free = [name for name in STAND_INS if name not in names] or list(STAND_INS)
+        first = hashlib.sha256(salt.encode()).digest()[0] % len(free)
+        self._free = free[first:] + free[:first]
+        self._names: dict[str, str] = {}
+        alternatives = "|".join(map(re.escape, names))
+        self._pattern = re.compile(rf"(?<![\w-])(?:{alternatives})(?![\w-])") if names else None
+
+    def name(self, player: str) -> str:
+        """The stand-in of a player; another's too, where there are more players than stand-ins."""
+        return self._names.setdefault(player, self._free[len(self._names) % len(self._free)])
+
+    def text(self, text: str) -> str:
+        """`text` without names and addresses."""
+        for pattern, mark in MARKS:
+            text = pattern.sub(mark, text)
+        return self._pattern.sub(lambda found: self.name(found[0]), text) if self._pattern else text
+
+    def observation(self, seen: Observation) -> Observation:
+        """`seen` without names and addresses: in what is near, what is written, what happened."""
+        near = seen.around
+        if near:
+            things = tuple(it.model_copy(update={"name": self.text(it.name)}) for it in near.things)
+            nodes = tuple(it.model_copy(update={"text": self.text(it.text)}) for it in near.nodes)
+            near = near.model_copy(update={"things": things, "nodes": nodes})
+        events = tuple(
+            it.model_copy(update={"who": self.text(it.who), "text": self.text(it.text)}) for it in seen.events
+        )
+        me = seen.me and seen.me.model_copy(update={"doing": self.text(seen.me.doing)})
+        named = {"villager_id": "played", "name": self.text(seen.name)}
+        return seen.model_copy(update={**named, "me": me, "around": near, "events": events})

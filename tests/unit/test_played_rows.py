@@ -1,0 +1,136 @@
+"""What was played as rows: rewards by the documented signs, no names, no addresses; the guide's lines."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from townsfolk.errors import ConfigError
+from townsfolk.training.data.guide import guide_lines, read_guide
+from townsfolk.training.data.played import EXPLICIT, IMPLICIT, reward_of, rows_of_steps, rows_of_turns
+from townsfolk.training.data.privacy import STAND_INS, Mask
+from townsfolk.types import (
+    Action,
+    Event,
+    EventKind,
+    Observation,
+    PlayedTurn,
+    Position,
+    SelfState,
+    ShownStep,
+    Surroundings,
+    Thing,
+    Turn,
+    Verdict,
+)
+
+
+def played(allowed: bool = True, **fields: object) -> PlayedTurn:
+    turn = Turn(
+        turn_id="t1",
+        game_id="g",
+        villager_id="ada",
+        persona="guard",
+        adapter_hash="",
+        player="zoe_99",
+        context="(zoe_99 hit you.)\nzoe_99 to Ada: follow me, or mail zoe@example.org",
+        reply="[[ACTION:follow zoe_99]] Right behind you, zoe_99.",
+        actions=(Action(name="follow", args=("zoe_99",)),),
+        verdicts=(Verdict(allowed=allowed),),
+        started_at=1.0,
+    )
+    return PlayedTurn.model_validate({"turn": turn, "who": "ab12", **fields})
+
+
+@pytest.mark.parametrize(
+    ("turn", "judged"),
+    [
+        (played(), None),
+        (played(ratings=(1, 1, -1, 1)), (0.5, EXPLICIT)),
+        (played(ratings=(-1,), signs=("answered", "traded")), (-1.0, EXPLICIT)),
+        (played(signs=("answered", "answered", "stayed", "joined")), (0.5, IMPLICIT)),
+        (played(signs=("left",)), (-0.5, IMPLICIT)),
+        (played(signs=("answered", "stayed", "followed", "traded")), (1.0, IMPLICIT)),
+        (played(outcomes=("done", "failed")), (-0.3, IMPLICIT)),
+        (played(allowed=False), (-1.0, 0.5)),
+        (played(flagged=True), (-1.0, EXPLICIT)),
+    ],
+)
+def test_rewards(turn: PlayedTurn, judged: tuple[float, float] | None) -> None:
+    found = reward_of(turn)
+    assert found == (pytest.approx(judged) if judged else None)
+
+
+def test_a_row_names_nobody_and_nothing_in_it_contradicts() -> None:
+    (row,) = rows_of_turns([played(ratings=(1,)), played()], frozenset({"zoe_99", "mia"}))
+    name = row.reply.removeprefix("[[ACTION:follow ").partition("]]")[0]
+    assert name in STAND_INS
+    assert name != "mia"
+    assert row.reply == f"[[ACTION:follow {name}]] Right behind you, {name}."
+    assert row.context == f"({name} hit you.)\n{name} to Ada: follow me, or mail (an address)"
+    assert (row.group, row.source, row.reward) == ("player/ab12", "turn", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("see https://a.b/c?d and www.x.net", "see (a link) and (a link)"),
+        ("join play.example.com now", "join play.(a link) now"),
+        ("me+x@example.co.uk!", "(an address)!"),
+        ("at 192.168.0.1:30000", "at (an address)"),
+        ("fe80:0:0:0:12:34:56:78", "(an address)"),
+        ("call +49 170 1234567", "call (a number)"),
+        ("12 steps north, 64 torches", "12 steps north, 64 torches"),
+        ("bobby, not bob or bob-2", "bobby, not sam or bob-2"),
+    ],
+)
+def test_masked(text: str, masked: str) -> None:
+    mask = Mask({"bob"}, salt="")
+    mask._free = ["sam"]
+    assert mask.text(text) == masked
+
+
+def test_a_step_that_was_shown_is_to_be_imitated() -> None:
+    seen = Observation(
+        villager_id="player:zoe_99",
+        name="zoe_99",
+        persona="builder",
+        snapshot_time=1.0,
+        me=SelfState(position=Position(x=0, y=0, z=0), hp=20),
+        around=Surroundings(things=(Thing(kind="player", name="mia", distance=2, direction="east"),)),
+        events=(Event(kind=EventKind.TICK, at=1.0),),
+    )
+    step = ShownStep(
+        demo_id="d", number=0, who="ab", player="zoe_99", persona="builder", action="wave", observation=seen
+    )
+    steps = [step, step.model_copy(update={"action": "craft default:stick 4", "number": 1})]
+    (row,) = rows_of_steps(steps, frozenset({"zoe_99", "mia"}))
+    assert (row.reply, row.reward, row.persona) == ("[[ACTION:wave]]", None, "builder")
+    assert row.observation is not None
+    assert "zoe_99" not in row.observation.model_dump_json()
+    assert "mia" not in row.observation.model_dump_json()
+
+
+def test_the_guides_lines_come_in_and_go_out(tmp_path: Path) -> None:
+    line = {"player_id": "zoe_99", "context": "zoe_99 to Ada: hi", "reply": "Hello.", "reward": -0.5}
+    file = tmp_path / "guide.jsonl"
+    file.write_text(json.dumps(line) + "\n")
+    (row,) = read_guide(file, "guard")
+    assert (row.source, row.reward, row.persona, row.reply) == ("import", -0.5, "guard", "Hello.")
+    assert "zoe_99" not in row.model_dump_json()
+    file.write_text(guide_lines([row], told=lambda _: ""))
+    (again,) = read_guide(file, "guard")
+    assert again == row
+
+
+def test_bad_lines_are_told_all_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "guide.jsonl"
+    good = {"player_id": "z", "context": "c", "reply": "r", "reward": 1}
+    lines = [good, {**good, "reward": 7}, {"player_id": "z"}, good]
+    file.write_text("\n".join([*map(json.dumps, lines), "{"]))
+    with pytest.raises(ConfigError) as told:
+        read_guide(file, "guard")
+    assert "line 2: reward" in str(told.value)
+    assert "line 3: context" in str(told.value)
+    assert "line 5: Invalid JSON" in str(told.value)
+    assert "line 1: " not in str(told.value)
