@@ -212,6 +212,26 @@ class AdapterRow(Base):
     loaded_at: Mapped[float] = mapped_column(Float, doc="when it was loaded last")
 
 
+class AdapterChangeRow(Base):
+    """Something that was decided about a version of an adapter: by the gate, by its trial, by a person."""
+
+    __tablename__ = "adapter_changes"
+
+    id: Mapped[str] = _id("its own random name", primary_key=True)
+    name: Mapped[str] = _id("the persona")
+    kind: Mapped[str] = mapped_column(
+        String(16), doc="passed or refused (gate); tried, confirmed or rolled_back"
+    )
+    version: Mapped[str] = mapped_column(HASH, doc="content hash of the version it is about")
+    instead_of: Mapped[str] = mapped_column(
+        HASH, doc="content hash of what served, or serves again; empty: what is shipped"
+    )
+    reasons: Mapped[list[Any]] = mapped_column(JSON, doc="why, in sentences")
+    at: Mapped[float] = mapped_column(Float, doc="when")
+
+    __table_args__ = (Index(None, "name", "at"),)
+
+
 class MemoryRow(Base):
     """What a villager remembers of a player."""
 

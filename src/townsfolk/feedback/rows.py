@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from townsfolk.feedback.models import (
     ActionRow,
+    AdapterChangeRow,
     AdapterRow,
     AuditFlagRow,
     Base,
@@ -26,6 +27,7 @@ from townsfolk.feedback.models import (
 )
 from townsfolk.types import (
     Action,
+    AdapterChange,
     AdapterVersion,
     AuditFlag,
     DemoBatch,
@@ -170,6 +172,7 @@ _APPLY: dict[str, Callable[[Session, dict[str, Any]], None]] = {
     Rating.__name__: _merge(RatingRow, Rating, "at"),
     Memory.__name__: _merge(MemoryRow, Memory, None),
     Game.__name__: _merge(GameRow, Game, "connected_at", "personas"),
+    AdapterChange.__name__: _merge(AdapterChangeRow, AdapterChange, None),
     AdapterVersion.__name__: _merge(AdapterRow, AdapterVersion, "loaded_at", "resident"),
 }
 

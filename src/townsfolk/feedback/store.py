@@ -1,8 +1,8 @@
 """The Store: what the service calls. Thread-safe; no write waits for the database.
 
-`record_turn`, `record_outcomes`, `record_game` and `remember` return at once with a future that is done
-when the rows are durable: a turn never waits for the disk. `rate`, `log`, `demonstrate`, `flag` and
-`record_adapter` return when they are durable, some milliseconds: call them off the event loop.
+`record_turn`, `record_outcomes`, `record_changes`, `record_game` and `remember` return at once with a future
+that is done when the rows are durable: a turn never waits for the disk. `rate`, `log`, `demonstrate`, `flag`
+and `record_adapter` return when they are durable, some milliseconds: call them off the event loop.
 """
 
 import logging
@@ -23,9 +23,11 @@ from townsfolk.feedback import rows
 from townsfolk.feedback.applier import Applier
 from townsfolk.feedback.database import Database
 from townsfolk.feedback.intake import Intake
+from townsfolk.feedback.judged import outcomes_of
 from townsfolk.feedback.models import ActionRow, Base, ForgottenRow, MemoryRow, TurnRow
 from townsfolk.feedback.spool import Record, Spool
 from townsfolk.types import (
+    AdapterChange,
     AdapterVersion,
     AuditFlag,
     DemoBatch,
@@ -37,6 +39,7 @@ from townsfolk.types import (
     Outcome,
     Rating,
     Turn,
+    TurnOutcome,
 )
 
 log = logging.getLogger(__name__)
@@ -115,6 +118,10 @@ class Store:
         """Replace what a villager remembers of a player."""
         return self._submit([rows.to_payload(memory, time.time())])
 
+    def record_changes(self, changes: Iterable[AdapterChange]) -> "Future[None]":
+        """What was decided about versions of adapters; those that are known already stay as they are."""
+        return self._submit([rows.to_payload(change, time.time()) for change in changes])
+
     # --- writes that are acknowledged ---
 
     def rate(self, rating: Rating) -> None:
@@ -191,6 +198,20 @@ class Store:
         """
         with self._database.transaction() as session:
             return frozenset(session.scalars(select(ForgottenRow.who)))
+
+    def outcomes_of(
+        self, persona: str, adapter_hash: str, limit: int, since: float | None = None
+    ) -> tuple[TurnOutcome, ...]:
+        """How turns that answered somebody were taken, oldest first.
+
+        Args:
+            since: the first `limit` turns from this Unix time on; None: the last `limit` of all.
+
+        Raises:
+            StoreError: the database is away.
+        """
+        with self._database.transaction() as session:
+            return outcomes_of(session, persona, adapter_hash, limit, since)
 
     def counts(self) -> dict[str, int]:
         """Rows in the database, by table.
