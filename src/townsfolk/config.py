@@ -103,6 +103,19 @@ class AgentSettings(Section):
     """Ring buffer: this many turns of a villager are remembered word for word."""
     turn_timeout_ms: int = Field(default=10_000, ge=100, le=120_000)
     """A turn that is not done by then is dropped."""
+    best_of: int = Field(default=1, ge=1, le=8)
+    """Replies that are drawn for each that is said; above 1 needs `reward_model`, which picks one."""
+    reward_model: HomePath | None = None
+    """Folder of a reward model's adapter."""
+
+    @model_validator(mode="after")
+    def _somebody_picks(self) -> "AgentSettings":
+        if self.best_of > 1 and self.reward_model is None:
+            raise ValueError(
+                f"best_of is {self.best_of}, but nobody picks one: set agents.reward_model to adapter/ of a "
+                "run of `townsfolk train reward`, or best_of to 1"
+            )
+        return self
 
 
 class StoreSettings(Section):
@@ -127,6 +140,35 @@ class PolicySettings(Section):
     """Of one villager; more are refused."""
 
 
+class PromotionSettings(Section):
+    """How a new version of an adapter goes live, and what takes it back."""
+
+    registry_dir: HomePath = Field(default_factory=lambda: default_home() / "registry")
+    """Versions of adapters, and which of them serve."""
+    canary_share: float = Field(default=1, gt=0, le=1)
+    """Of the villagers, how many are served with a version on trial; always the same ones."""
+    trial_turns: int = Field(default=200, ge=0, le=100_000)
+    """Answers to players that a trial lasts; 0: none, a promoted version is live at once."""
+    trial_least: int = Field(default=20, ge=5, le=1_000)
+    """Answers rated, or given, before a version may be rolled back by itself."""
+    trial_alpha: float = Field(default=0.05, gt=0, lt=1)
+    """How likely a version as good as the one before may be rolled back by chance."""
+    gate_margin: float = Field(default=0.02, ge=0, le=1)
+    """How much worse than before a figure of the evaluation may be: a hundredth is a point."""
+    gate_max_kl: float = Field(default=1.0, gt=0)
+    """Nats a token that a candidate may be away from its parent."""
+    gate_max_slowdown: float = Field(default=1.25, ge=1)
+    """How many times as long a turn may take as before."""
+    gate_least_rated: int = Field(default=50, ge=1)
+    """Rated turns that a candidate must have learnt from."""
+    gate_least_win_rate: float = Field(default=0.55, ge=0.5, le=1)
+    """Share of held-out contexts on which the reward model must prefer the candidate."""
+    gate_alpha: float = Field(default=0.05, gt=0, lt=1)
+    """How likely what speaks for a candidate may be chance."""
+    watch_seconds: float = Field(default=10, gt=0, le=3_600)
+    """How often trials are looked at."""
+
+
 class Settings(BaseSettings):
     """All settings of the service. `extra` keys are refused, so that a typo is told."""
 
@@ -144,6 +186,7 @@ class Settings(BaseSettings):
     agents: AgentSettings = AgentSettings()
     store: StoreSettings = Field(default_factory=StoreSettings)
     policy: PolicySettings = PolicySettings()
+    promotion: PromotionSettings = Field(default_factory=PromotionSettings)
     personas_dirs: tuple[HomePath, ...] = ()
     """Folders of personas beside those shipped; a later one replaces a name of an earlier one."""
     adapters_dirs: tuple[HomePath, ...] = ()

@@ -1,0 +1,66 @@
+"""Files and folders that are whole or not there, whatever is killed meanwhile."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+INCOMING = ".incoming-"
+"""How names of what is not whole yet begin."""
+
+
+@contextmanager
+def locked(file: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the lock `file`; the system lets go of it when the process ends, however it does.
+
+    Raises:
+        BlockingIOError: another has it, and `wait` is false.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+
+
+def write_whole(file: Path, data: bytes) -> None:
+    """Replace `file` in one step; it is on the disk when this returns."""
+    incoming = file.with_name(f"{INCOMING}{file.name}")
+    _write(incoming, data)
+    incoming.replace(file)
+    sync_folder(file.parent)
+
+
+def copy_whole(source: Path, names: Iterable[str], target: Path) -> None:
+    """Copy the files `names` of `source` to the new folder `target`, which appears with all of them.
+
+    Call it under a lock: what an earlier call left unfinished beside `target` is removed.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob(f"{INCOMING}*"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    incoming = target.with_name(f"{INCOMING}{target.name}")
+    for name in names:
+        (incoming / name).parent.mkdir(parents=True, exist_ok=True)
+        _write(incoming / name, (source / name).read_bytes())
+    for folder, _, _ in os.walk(incoming):
+        sync_folder(Path(folder))
+    incoming.rename(target)
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(file: Path, data: bytes) -> None:
+    with file.open("wb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())

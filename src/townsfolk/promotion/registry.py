@@ -1,0 +1,239 @@
+"""Versions of each persona's adapter on disk, which of them serve, and what was decided about them.
+
+    FOLDER/PERSONA/HASH16/{adapter/, manifest.json, evaluation.json, verdict.json}
+    FOLDER/registry.json      who is live, and the history
+
+A version is its adapter's content hash, of which its folder bears the first 16 digits; it never changes. It
+appears whole, `registry.json` is replaced in one step, and writers hold one lock: a process may be killed
+anywhere. It refuses to know what an adapter is: whoever adds one tells its hash.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from townsfolk.errors import AdapterError, InvalidRequest, UnknownName
+from townsfolk.promotion.disk import copy_whole, locked, write_whole
+from townsfolk.types import AdapterChange, ChangeKind, Manifest, Message, Standing, faults_told
+
+ADAPTER, MANIFEST, EVALUATION, VERDICT = "adapter", "manifest.json", "evaluation.json", "verdict.json"
+ADAPTER_FILES = (f"{ADAPTER}/adapter_config.json", f"{ADAPTER}/adapter_model.safetensors")
+SHIPPED = ""
+"""The version that is the persona's own folder."""
+SHORT = 16
+
+
+class Trial(Message):
+    """A version that has to prove itself."""
+
+    version: str
+    share: float
+    began_at: float
+    """Unix time in seconds."""
+
+
+class Record(Message):
+    """What serves one persona."""
+
+    live: str = SHIPPED
+    earlier: tuple[str, ...] = ()
+    """What was live before, the latest last."""
+    trial: Trial | None = None
+
+
+Decided = tuple[str, Record]
+"""The version that it is about, and what serves from now on."""
+
+
+class Ledger(Message):
+    """`registry.json`."""
+
+    personas: Mapping[str, Record] = {}
+    history: tuple[AdapterChange, ...] = ()
+
+
+class Registry:
+    """Safe to use from several processes and threads at once; readers need no lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._file = folder / "registry.json"
+
+    # --- versions -------------------------------------------------------------------------------
+
+    def add(self, persona: str, source: Path, content_hash: str) -> Path:
+        """Copy the version in `source` (`adapter/`, and what stands beside it) here; gives its folder.
+
+        Raises:
+            AdapterError: files are missing, or the manifest is of something else.
+        """
+        missing = [name for name in ADAPTER_FILES if not (source / name).is_file()]
+        if missing:
+            raise AdapterError(f"{source}: has no {', '.join(missing)}: name a folder that training wrote")
+        _check_manifest(source / MANIFEST, persona, content_hash)
+        beside = [name for name in (MANIFEST, EVALUATION, VERDICT) if (source / name).is_file()]
+        target = self.folder_of(persona, content_hash)
+        with self._locked():
+            if not target.exists():
+                copy_whole(source, [*ADAPTER_FILES, *beside], target)
+        return target
+
+    def attach(self, persona: str, version: str, name: str, data: bytes) -> None:
+        """Write `data` beside the version as `name`: its evaluation, its verdict. Raises UnknownName."""
+        with self._locked():
+            write_whole(self.known(persona, version) / name, data)
+
+    def folder_of(self, persona: str, version: str) -> Path:
+        return self.folder / persona / version[:SHORT]
+
+    def known(self, persona: str, version: str) -> Path:
+        """The version's folder. Raises UnknownName: it was not added."""
+        folder = self.folder_of(persona, version)
+        if not version or not folder.is_dir():
+            raise UnknownName(
+                f"version {version[:SHORT]!r} of persona {persona!r} is not in {self.folder}: add it with "
+                "townsfolk promote"
+            )
+        return folder
+
+    # --- who is live ----------------------------------------------------------------------------
+
+    def record(self, persona: str) -> Record:
+        """What serves the persona. Raises AdapterError: `registry.json` can't be read."""
+        return self._read().personas.get(persona, Record())
+
+    def personas(self) -> tuple[str, ...]:
+        """Those of which something was decided. Raises as `record`."""
+        return tuple(self._read().personas)
+
+    def history(self) -> tuple[AdapterChange, ...]:
+        """All that was decided, the latest last. Raises as `record`."""
+        return self._read().history
+
+    def promote(self, persona: str, version: str, share: float, reasons: tuple[str, ...] = ()) -> Standing:
+        """Put a version on trial with `share` of the persona's villagers; one on trial before is dropped.
+
+        Raises:
+            UnknownName: it was not added.
+            AdapterError: `registry.json` can't be read.
+        """
+        self.known(persona, version)
+
+        def tried(record: Record) -> Decided:
+            trial = Trial(version=version, share=share, began_at=time.time())
+            return version, record.model_copy(update={"trial": None if record.live == version else trial})
+
+        return self._change(persona, "tried", reasons, tried)
+
+    def confirm(self, persona: str, version: str, reasons: tuple[str, ...] = ()) -> Standing:
+        """The version on trial is live for all. Raises InvalidRequest: it is not on trial any more."""
+
+        def confirmed(record: Record) -> Decided:
+            _require_trial(persona, record, version)
+            return version, Record(live=version, earlier=(*record.earlier, record.live))
+
+        return self._change(persona, "confirmed", reasons, confirmed)
+
+    def rollback(self, persona: str, reasons: tuple[str, ...] = (), version: str = "") -> Standing:
+        """End the trial; where there is none, the version before is live again.
+
+        Args:
+            version: the only one whose trial is to be ended; empty: whatever serves.
+
+        Raises:
+            InvalidRequest: there is none before, or it is not on trial any more.
+            AdapterError: `registry.json` can't be read.
+        """
+
+        def rolled_back(record: Record) -> Decided:
+            _require_trial(persona, record, version)
+            if record.trial:
+                return record.trial.version, record.model_copy(update={"trial": None})
+            if not record.earlier:
+                raise InvalidRequest(
+                    f"persona {persona!r} is served with what is shipped: there is nothing to roll back to"
+                )
+            return record.live, Record(live=record.earlier[-1], earlier=record.earlier[:-1])
+
+        return self._change(persona, "rolled_back", reasons, rolled_back)
+
+    def note(self, persona: str, kind: ChangeKind, version: str, reasons: tuple[str, ...]) -> Standing:
+        """Write what the gate decided into the history; nothing else changes."""
+        return self._change(persona, kind, reasons, lambda record: (version, record))
+
+    # --- the file -------------------------------------------------------------------------------
+
+    def _change(
+        self,
+        persona: str,
+        kind: ChangeKind,
+        reasons: tuple[str, ...],
+        decided: Callable[[Record], Decided],
+    ) -> Standing:
+        with self._locked():
+            ledger = self._read()
+            version, record = decided(ledger.personas.get(persona, Record()))
+            change = AdapterChange(
+                id=uuid.uuid4().hex,
+                name=persona,
+                kind=kind,
+                version=version,
+                instead_of=record.live,
+                reasons=reasons,
+                at=time.time(),
+            )
+            whole = Ledger(personas={**ledger.personas, persona: record}, history=(*ledger.history, change))
+            write_whole(self._file, whole.model_dump_json(indent=1).encode())
+        return standing(persona, record)
+
+    def _read(self) -> Ledger:
+        try:
+            return Ledger.model_validate_json(self._file.read_bytes())
+        except FileNotFoundError:
+            return Ledger()
+        except (OSError, ValidationError) as error:
+            told = "; ".join(faults_told(error)) if isinstance(error, ValidationError) else error
+            raise AdapterError(
+                f"{self._file}: can't be read ({told}): put back a copy, or move it away; then what is "
+                "shipped serves"
+            ) from error
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with locked(self.folder / "lock"):
+            yield
+
+
+def standing(persona: str, record: Record) -> Standing:
+    """A persona's record as it goes over the wire."""
+    trial = record.trial
+    return Standing(
+        name=persona,
+        live=record.live,
+        trial=trial.version if trial else "",
+        share=trial.share if trial else 0,
+    )
+
+
+def _require_trial(persona: str, record: Record, version: str) -> None:
+    if version and (not record.trial or record.trial.version != version):
+        raise InvalidRequest(f"version {version[:SHORT]} of {persona} is not on trial: promote it")
+
+
+def _check_manifest(file: Path, persona: str, content_hash: str) -> None:
+    """An adapter that was made elsewhere may have none."""
+    if not file.is_file():
+        return
+    try:
+        manifest = Manifest.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        raise AdapterError(f"{file}: {'; '.join(faults_told(error))}; train again") from error
+    if (manifest.persona, manifest.adapter_hash) != (persona, content_hash):
+        raise AdapterError(
+            f"{file}: is of persona {manifest.persona!r}, adapter {manifest.adapter_hash[:SHORT]}; this is "
+            f"{persona!r}, {content_hash[:SHORT]}: promote it for its own persona, or train again"
+        )

@@ -1,0 +1,167 @@
+"""Versions on disk: whole or not there, in one order, whoever writes and whoever is killed."""
+
+import json
+import random
+import signal
+import time
+from contextlib import suppress
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from townsfolk.errors import AdapterError, InvalidRequest, UnknownName
+from townsfolk.promotion.registry import ADAPTER_FILES, Record, Registry
+from townsfolk.types import Manifest
+
+A, B, C = "a" * 64, "b" * 64, "c" * 64
+PROCESSES = get_context("forkserver")
+PROCESSES.set_forkserver_preload(["townsfolk.promotion.registry"])
+
+
+def trained(folder: Path, content: str = "", manifest: Manifest | None = None) -> Path:
+    """What a training run leaves; the registry does not look into the weights."""
+    (folder / "adapter").mkdir(parents=True, exist_ok=True)
+    for name in ADAPTER_FILES:
+        (folder / name).write_text(content or name)
+    (folder / "checkpoints").mkdir(exist_ok=True)
+    if manifest:
+        (folder / "manifest.json").write_text(manifest.model_dump_json())
+    return folder
+
+
+def manifest(**changes: object) -> Manifest:
+    values: dict[str, object] = {
+        "persona": "guard",
+        "stage": "kto",
+        "adapter_hash": A,
+        "base": "test@sha256:0",
+        "template_hash": "0" * 64,
+        "dataset_hash": "d",
+        "rows": 1,
+        "steps": 1,
+        "seed": 0,
+        "created_at": 0.0,
+    }
+    return Manifest.model_validate(values | changes)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    made = Registry(tmp_path / "registry")
+    for version in (A, B, C):
+        made.add("guard", trained(tmp_path / version[:1], version), version)
+    return made
+
+
+def test_a_version_is_copied_whole_and_nothing_else_is(tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "registry")
+    folder = registry.add("guard", trained(tmp_path / "run", manifest=manifest()), A)
+    assert folder == tmp_path / "registry" / "guard" / A[:16]
+    assert {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()} == {
+        *ADAPTER_FILES,
+        "manifest.json",
+    }
+    assert registry.add("guard", tmp_path / "run", A) == folder
+    registry.attach("guard", A, "verdict.json", b"{}")
+    assert (folder / "verdict.json").read_bytes() == b"{}"
+
+
+def test_what_is_no_version_is_refused(tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "registry")
+    with pytest.raises(AdapterError, match=r"has no adapter/adapter_config\.json"):
+        registry.add("guard", tmp_path, A)
+    run = trained(tmp_path / "run", manifest=manifest())
+    for persona, version in (("trader", A), ("guard", B)):
+        with pytest.raises(AdapterError, match="promote it for its own persona"):
+            registry.add(persona, run, version)
+    with pytest.raises(UnknownName, match="add it with"):
+        registry.promote("guard", C, 1)
+
+
+def test_trial_confirmation_and_rollback(registry: Registry) -> None:
+    assert registry.promote("guard", A, 0.25).model_dump() == {
+        "name": "guard",
+        "live": "",
+        "trial": A,
+        "share": 0.25,
+    }
+    assert registry.confirm("guard", A).live == A
+    assert registry.promote("guard", B, 1).trial == B
+    assert registry.rollback("guard", ("players dislike it",)).trial == ""
+    registry.promote("guard", C, 1)
+    assert registry.confirm("guard", C).live == C
+    assert registry.record("guard").earlier == ("", A)
+    assert registry.rollback("guard").live == A
+    assert registry.rollback("guard").live == ""
+    with pytest.raises(InvalidRequest, match="nothing to roll back to"):
+        registry.rollback("guard")
+    kinds = [change.kind for change in registry.history()]
+    assert kinds == ["tried", "confirmed", "tried", "rolled_back", "tried", "confirmed", *["rolled_back"] * 2]
+    dropped = registry.history()[3]
+    assert (dropped.version, dropped.instead_of, dropped.reasons) == (B, A, ("players dislike it",))
+
+
+def test_only_what_is_on_trial_can_be_confirmed(registry: Registry) -> None:
+    with pytest.raises(InvalidRequest, match="not on trial"):
+        registry.confirm("guard", A)
+    registry.promote("guard", A, 1)
+    registry.promote("guard", B, 1)
+    with pytest.raises(InvalidRequest, match="not on trial"):
+        registry.confirm("guard", A)
+
+
+def test_what_is_live_needs_no_trial(registry: Registry) -> None:
+    registry.promote("guard", A, 1)
+    registry.confirm("guard", A)
+    assert registry.promote("guard", A, 0.5).trial == ""
+
+
+def test_a_broken_file_is_told(registry: Registry) -> None:
+    assert registry.record("guard") == Record()
+    (registry.folder / "registry.json").write_text('{"personas": ')
+    with pytest.raises(AdapterError, match="put back a copy"):
+        registry.record("guard")
+
+
+def write_for_ever(home: Path, run: str) -> None:
+    """Add, promote, confirm and roll back until killed."""
+    registry, number = Registry(home / "registry"), 0
+    while True:
+        version = f"{run}{number:04d}".ljust(64, "0")
+        registry.add("guard", trained(home / f"run{run}", version * 2_000), version)
+        with suppress(InvalidRequest):  # the other writer has put its own on trial meanwhile
+            registry.promote("guard", version, 0.5)
+            registry.confirm("guard", version)
+            if number % 3 == 2:
+                registry.rollback("guard")
+        number += 1
+
+
+def test_killed_writers_leave_it_whole(tmp_path: Path) -> None:
+    chance, registry = random.Random(3), Registry(tmp_path / "registry")
+    for run in "012345":
+        before = len(registry.history())
+        writers = [PROCESSES.Process(target=write_for_ever, args=(tmp_path, run + side)) for side in "ef"]
+        for writer in writers:
+            writer.start()
+        while len(registry.history()) == before:
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0, 0.2))
+        for writer in writers:
+            writer.kill()
+            writer.join()
+            assert writer.exitcode == -signal.SIGKILL
+        _is_whole(registry)
+
+
+def _is_whole(registry: Registry) -> None:
+    """All that is named is there, and whole; a new writer finds the lock free."""
+    record = registry.record("guard")
+    for version in {record.live, *record.earlier} - {""}:
+        for name in ADAPTER_FILES:
+            file = registry.folder_of("guard", version) / name
+            assert file.read_text() == version * 2_000
+    assert len({change.id for change in registry.history()}) == len(registry.history())
+    registry.note("guard", "passed", A, ("still works",))
+    assert json.loads((registry.folder / "registry.json").read_text())["history"][-1]["kind"] == "passed"
