@@ -130,7 +130,10 @@ def tiny_settings(folder: Path) -> Settings:
         "spool_dir": folder / "spool",
         "behaviour_log": folder / "behaviour.jsonl",
     }
-    return load_settings(engine=engine, store=store, adapters_dirs=(folder / "adapters",))
+    promotion = {"registry_dir": folder / "registry"}
+    return load_settings(
+        engine=engine, store=store, promotion=promotion, adapters_dirs=(folder / "adapters",)
+    )
 
 
 def write_random_adapter(

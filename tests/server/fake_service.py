@@ -23,7 +23,10 @@ from townsfolk.types import (
     InferRequest,
     LoadAdapter,
     LogBatch,
+    PromoteAdapter,
     Rating,
+    RollbackAdapter,
+    Standing,
     StepReply,
     StepRequest,
     UnloadAdapter,
@@ -138,6 +141,16 @@ class FakeService:
         )
         self._adapters[request.name] = version
         return version
+
+    async def promote_adapter(self, request: PromoteAdapter) -> Standing:
+        self._take(request)
+        _known(request.name)
+        return Standing(name=request.name, trial=request.version, share=0.25)
+
+    async def rollback_adapter(self, request: RollbackAdapter) -> Standing:
+        self._take(request)
+        _known(request.name)
+        return Standing(name=request.name)
 
     async def unload_adapter(self, request: UnloadAdapter) -> None:
         self._take(request)

@@ -81,6 +81,10 @@ def test_policy_adapters_and_feedback(channel: grpc.Channel, service: FakeServic
     assert list(adapters.List(Empty()).adapters) == [loaded]
     assert adapters.Unload(adapters_pb2.UnloadAdapter(name="guard")) == Empty()
 
+    told = adapters.Promote(adapters_pb2.PromoteAdapter(name="guard", version="a" * 64))
+    assert (told.live, told.trial, told.share) == ("", "a" * 64, 0.25)
+    assert adapters.Rollback(adapters_pb2.RollbackAdapter(name="guard")).trial == ""
+
     feedback = feedback_pb2_grpc.FeedbackStub(channel)
     feedback.Rate(feedback_pb2.Rating(turn_id="t1", player="sam", value=1))
     assert service.seen[-1] == types.Rating(turn_id="t1", player="sam", value=1)

@@ -82,6 +82,14 @@ def test_policy_adapters_and_feedback(http: httpx.Client, service: FakeService) 
     refused = http.post("/v1/adapters", json={"name": "guard", "path": "/etc"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "adapter_error")
 
+    version = "a" * 64
+    told = http.post("/v1/adapters/promote", json={"name": "guard", "version": version}).json()
+    assert told == {"name": "guard", "live": "", "trial": version, "share": 0.25}
+    assert http.post("/v1/adapters/promote", json={"name": "guard", "version": "../x"}).status_code == 422
+    assert http.post("/v1/adapters/rollback", json={"name": "guard", "reason": "rude"}).json()["trial"] == ""
+    assert service.seen[-1] == types.RollbackAdapter(name="guard", reason="rude")
+    assert http.post("/v1/adapters/rollback", json={"name": "wizard"}).status_code == 404
+
     rating = {"turn_id": "t1", "player": "sam", "value": -1}
     assert http.post("/v1/ratings", json=rating).status_code == 204
     assert service.seen[-1] == types.Rating(turn_id="t1", player="sam", value=-1)

@@ -98,6 +98,8 @@ def _calls(service: Service) -> dict[str, Call]:
         "Policy.Check": service.check,
         "Adapters.List": service.adapters,
         "Adapters.Load": service.load_adapter,
+        "Adapters.Promote": service.promote_adapter,
+        "Adapters.Rollback": service.rollback_adapter,
         "Adapters.Unload": service.unload_adapter,
         "Feedback.Rate": service.rate,
         "Feedback.Log": service.log,

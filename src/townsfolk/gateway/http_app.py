@@ -43,7 +43,10 @@ from townsfolk.types import (
     LoadAdapter,
     LogBatch,
     PersonaName,
+    PromoteAdapter,
     Rating,
+    RollbackAdapter,
+    Standing,
     StepReply,
     StepRequest,
     UnloadAdapter,
@@ -185,6 +188,14 @@ def _calls(service: Service) -> APIRouter:
     @router.post("/v1/adapters", summary="Load an adapter", responses=_errors(*_BODY, 404))
     async def load_adapter(request: LoadAdapter) -> AdapterVersion:
         return await service.load_adapter(request)
+
+    @router.post("/v1/adapters/promote", summary="Put a version live", responses=_errors(*_BODY, 404))
+    async def promote_adapter(request: PromoteAdapter) -> Standing:
+        return await service.promote_adapter(request)
+
+    @router.post("/v1/adapters/rollback", summary="Take a version back", responses=_errors(*_BODY, 404))
+    async def rollback_adapter(request: RollbackAdapter) -> Standing:
+        return await service.rollback_adapter(request)
 
     @router.delete(
         "/v1/adapters/{name}",

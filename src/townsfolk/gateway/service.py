@@ -25,7 +25,10 @@ from townsfolk.types import (
     LoadAdapter,
     LogBatch,
     Message,
+    PromoteAdapter,
     Rating,
+    RollbackAdapter,
+    Standing,
     StepReply,
     StepRequest,
     UnloadAdapter,
@@ -78,6 +81,12 @@ class Service(Protocol):
 
     async def load_adapter(self, request: LoadAdapter) -> AdapterVersion:
         """Load or replace an adapter. Raises AdapterError."""
+
+    async def promote_adapter(self, request: PromoteAdapter) -> Standing:
+        """Serve a persona with a version of the registry. Raises UnknownName, AdapterError."""
+
+    async def rollback_adapter(self, request: RollbackAdapter) -> Standing:
+        """End a persona's trial, or serve the version before. Raises UnknownName, InvalidRequest."""
 
     async def unload_adapter(self, request: UnloadAdapter) -> None:
         """Stop serving an adapter. Raises UnknownName."""

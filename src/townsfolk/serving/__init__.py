@@ -22,8 +22,11 @@ async def run(settings: Settings, on_bound: Callable[[Ports], None] = lambda por
     """
     rooms = await asyncio.to_thread(Rooms.open, settings)
     village = Village(rooms)
+    warm = rooms.turns.warm
+    watch = asyncio.create_task(rooms.promotions.watch(lambda name: warm(rooms.library.get(name))))
     try:
         await serve(village, settings, rooms.registry, on_bound)
     finally:
+        watch.cancel()
         await village.close()
         await asyncio.to_thread(rooms.close)

@@ -1,8 +1,10 @@
-"""Which adapter each persona is served with, by content hash."""
+"""Which adapter each villager of a persona is served with, by content hash."""
 
+import hashlib
 import logging
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from townsfolk.agents import unaided
@@ -15,12 +17,53 @@ from townsfolk.types import AdapterFault, AdapterList, AdapterVersion, Persona
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where an adapter is to be read from, and which it has to be (empty: whatever is there)."""
+
+    folder: Path
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a persona is served with; None: the base model alone.
+
+    Attributes:
+        trial: what `share` of the villagers have instead.
+    """
+
+    live: AdapterInfo | None = None
+    trial: AdapterInfo | None = None
+    share: float = 0
+
+    def __iter__(self) -> Iterator[AdapterInfo]:
+        return iter([info for info in (self.live, self.trial) if info])
+
+    def to(self, who: str) -> AdapterInfo | None:
+        """What villager `who` has: the same as long as the trial lasts."""
+        return self.trial if self.trial and _drawn(self.trial, who) < self.share else self.live
+
+    @property
+    def most(self) -> AdapterInfo | None:
+        """What most villagers have."""
+        return self.trial if self.trial and self.share > 0.5 else self.live
+
+
+NOTHING = Served()
+
+
+def as_served(persona: Persona, adapter: str | None) -> Persona:
+    """The persona; unaided where it has an adapter."""
+    return unaided(persona) if adapter else persona
+
+
 class AdapterShelf:
     """Persona -> adapter. A persona without one is served by the base model alone.
 
     An adapter that was replaced stays loaded until the next change: a turn that has just named it finds it.
 
-    Thread-safe. `load`, `unload` and `listing` wait for each other: call them off the event loop.
+    Thread-safe. What changes it and `listing` wait for each other: call them off the event loop.
     """
 
     def __init__(
@@ -34,20 +77,10 @@ class AdapterShelf:
         """Args: pinned: personas whose adapters keep their slots in the engine."""
         self._engine, self._library, self._store = engine, library, store
         self._dirs, self._pinned = (*dirs, *library.folders.values()), pinned
-        self._live: dict[str, AdapterInfo] = {}
-        self._replaced: dict[str, AdapterInfo] = {}  # persona -> what it was served with before
+        self._served: dict[str, Served] = {}
+        self._replaced: dict[str, Served] = {}  # persona -> what it was served with before
         self._faults: dict[str, str] = {}
         self._changing = threading.Lock()
-
-    def load_all(self) -> None:
-        """Load what the personas' folders hold; a fault is told and kept, the others go on."""
-        for name in self._library.personas:
-            folder = self._library.adapter_folder(name)
-            if folder:
-                try:
-                    self.load(name, folder)
-                except AdapterError as error:
-                    log.warning("persona %s is served without its adapter: %s", name, error)
 
     def load(self, name: str, folder: Path) -> AdapterVersion:
         """Make the adapter in `folder` the one that persona `name` is served with from its next turn on.
@@ -59,64 +92,117 @@ class AdapterShelf:
         """
         self._library.get(name)
         with self._changing:
-            version = self._swap_in(name, folder)
-            self._store.record_adapter(version)  # here, so that rows come in the order of the swaps
-        return version
-
-    def _swap_in(self, name: str, folder: Path) -> AdapterVersion:
-        try:
-            info = self._engine.load_adapter(folder, self._dirs)
-        except AdapterError as error:
-            self._faults[name] = str(error)
-            raise
-        self._faults.pop(name, None)
-        self._change(name, info)
+            try:
+                info = self._read(Source(folder))
+            except AdapterError as error:
+                self._faults[name] = str(error)
+                raise
+            self._faults.pop(name, None)
+            self._change(name, Served(info))
         return _version(name, info)
+
+    def serve(self, name: str, live: Sequence[Source], trial: Source | None = None, share: float = 0) -> None:
+        """Serve the persona with the first of `live` that can be read, and a share of it with `trial`.
+
+        What can't be read is told and kept among the faults.
+
+        Raises:
+            StoreError: it serves, but that could not be recorded.
+        """
+        with self._changing:
+            self._faults.pop(name, None)
+            found = next((info for source in live if (info := self._try(name, source))), None)
+            tried = self._try(name, trial) if trial else None
+            self._change(name, Served(found, tried, share))
+
+    def check(self, source: Source) -> None:
+        """Raises AdapterError: it can't be served; says what is wrong."""
+        with self._changing:
+            info = self._read(source)
+            self._let_go([info])
 
     def unload(self, name: str) -> None:
         """Serve the persona by the base model again. Raises UnknownName if it has no adapter."""
         with self._changing:
-            if name not in self._live:
-                raise UnknownName(
-                    f"persona {name!r} has no adapter loaded; loaded are: {', '.join(self._live) or 'none'}"
-                )
-            self._change(name, None)
+            if not any(self._served.get(name, NOTHING)):
+                loaded = ", ".join(name for name, served in self._served.items() if any(served)) or "none"
+                raise UnknownName(f"persona {name!r} has no adapter loaded; loaded are: {loaded}")
+            self._change(name, NOTHING)
 
-    def hash_of(self, persona: str) -> str | None:
-        info = self._live.get(persona)
+    def hash_of(self, persona: str, who: str = "") -> str | None:
+        """What the persona's villager `who` is served with."""
+        info = self._served.get(persona, NOTHING).to(who)
         return info.content_hash if info else None
 
-    def as_served(self, persona: Persona) -> Persona:
-        """The persona; unaided where it has an adapter."""
-        return unaided(persona) if persona.name in self._live else persona
+    def live_hash(self, persona: str) -> str | None:
+        """What those are served with that have nothing on trial."""
+        info = self._served.get(persona, NOTHING).live
+        return info.content_hash if info else None
 
-    def hash_for_opening(self, persona: str) -> str | None:
-        """What to prefill the persona's opening with: one that is activated later leaves it to the base."""
-        info = self._live.get(persona)
-        return info.content_hash if info and not info.activated else None
+    def openings(self, persona: str) -> dict[str | None, str | None]:
+        """Adapters that the persona is served with -> what to prefill its opening with.
+
+        One that is activated later leaves the opening to the base model.
+        """
+        served = self._served.get(persona, NOTHING)
+        infos = {served.live, served.trial} if served.trial else {served.live}
+        return {
+            info.content_hash if info else None: info.content_hash if info and not info.activated else None
+            for info in infos
+        }
 
     def listing(self) -> AdapterList:
         with self._changing:
             infos = {info.content_hash: info for info in self._engine.adapters()}
-            live, faults = sorted(self._live.items()), sorted(self._faults.items())
+            served, faults = sorted(self._served.items()), sorted(self._faults.items())
         return AdapterList(
-            adapters=tuple(_version(name, infos[info.content_hash]) for name, info in live),
+            adapters=tuple(_version(name, infos[info.content_hash]) for name, own in served for info in own),
             faults=tuple(AdapterFault(name=name, reason=reason) for name, reason in faults),
         )
 
-    def _change(self, name: str, info: AdapterInfo | None) -> None:
-        """Serve the persona with `info` from now on, and let go what it was served with before the last."""
-        before, gone = self._live.get(name), self._replaced.pop(name, None)
-        if info:
-            self._live[name] = info  # in one step: turns ask `hash_of` meanwhile
-        else:
-            self._live.pop(name, None)
-        if before:
-            self._replaced[name] = before
-        self._engine.pin_adapters({self._live[n].content_hash for n in self._pinned if n in self._live})
-        held = {each.content_hash for each in (*self._live.values(), *self._replaced.values())}
-        if gone and gone.content_hash not in held:  # personas may share an adapter
-            self._engine.unload_adapter(gone.content_hash)
+    def _try(self, name: str, source: Source) -> AdapterInfo | None:
+        try:
+            return self._read(source)
+        except AdapterError as error:
+            self._faults.setdefault(name, str(error))
+            log.warning("persona %s is served without one of its adapters: %s", name, error)
+            return None
+
+    def _read(self, source: Source) -> AdapterInfo:
+        info = self._engine.load_adapter(source.folder, self._dirs)
+        if source.version and info.content_hash != source.version:
+            self._let_go([info])
+            raise AdapterError(
+                f"adapter {source.folder}: is {info.content_hash[:16]} but was {source.version[:16]} when it "
+                "was added: it was changed on the disk; add it again from where it was trained"
+            )
+        return info
+
+    def _change(self, name: str, served: Served) -> None:
+        """Serve the persona so from now on, and let go what it was served with before the last change."""
+        gone = self._replaced.get(name, NOTHING)
+        self._replaced[name] = self._served.get(name, NOTHING)
+        self._served[name] = served  # in one step: turns ask `hash_of` meanwhile
+        mostly = [own.most for pinned in self._pinned if (own := self._served.get(pinned))]
+        self._engine.pin_adapters({info.content_hash for info in mostly if info})
+        self._let_go(gone)
+        for info in served:
+            self._store.record_adapter(
+                _version(name, info)
+            )  # here, so that rows come in the order of changes
+
+    def _let_go(self, infos: Collection[AdapterInfo] | Served) -> None:
+        """Unload those that no persona is served with; personas may share one."""
+        in_use = (*self._served.values(), *self._replaced.values())
+        held = {info.content_hash for served in in_use for info in served}
+        for content_hash in {info.content_hash for info in infos} - held:
+            self._engine.unload_adapter(content_hash)
+
+
+def _drawn(trial: AdapterInfo, who: str) -> float:
+    """0 to 1, by version and villager alone: each trial has villagers of its own."""
+    digest = hashlib.sha256(f"{trial.content_hash}/{who}".encode()).digest()
+    return int.from_bytes(digest[:8]) / 2**64
 
 
 def _version(name: str, info: AdapterInfo) -> AdapterVersion:

@@ -9,6 +9,7 @@ from townsfolk.agents import View, facts, offers_for
 from townsfolk.agents.prompt import Messages, aside, lines, one_line, opening
 from townsfolk.errors import DeadlineExceeded, InvalidRequest
 from townsfolk.interpreter import defuse
+from townsfolk.serving.adapters import as_served
 from townsfolk.serving.decode import Draft
 from townsfolk.serving.games import GameState
 from townsfolk.serving.judge import Judge
@@ -36,6 +37,15 @@ BODILY = tuple(
 
 
 @dataclass(frozen=True)
+class _Speaker:
+    """Who answers: a villager that lives for one turn."""
+
+    turn_id: str
+    adapter: str | None
+    persona: Persona
+
+
+@dataclass(frozen=True)
 class _Ask:
     """A reply that is asked for.
 
@@ -45,7 +55,7 @@ class _Ask:
         specs: the registry that its actions are of.
     """
 
-    persona: Persona
+    speaker: _Speaker
     shown: Messages
     told: Messages
     specs: Sequence[ActionSpec]
@@ -60,7 +70,7 @@ class _Ask:
 
     @property
     def sampling(self) -> Sampling:
-        drawn = self.persona.sampling
+        drawn = self.speaker.persona.sampling
         return (
             drawn if self.temperature is None else drawn.model_copy(update={"temperature": self.temperature})
         )
@@ -84,7 +94,8 @@ class DirectTurns:
         self, request: InferRequest, game: GameState | None
     ) -> AsyncGenerator[InferChunk, None]:
         """The turn part by part; it is stored when it ends."""
-        persona = self._rooms.shelf.as_served(self._rooms.library.get(request.persona))
+        speaker = self._speaker(request.persona)
+        persona = speaker.persona
         context = defuse(request.context)
         specs = game.game.actions if game else BODILY
         deadline = time.monotonic() + request.max_wait_ms / 1000
@@ -92,7 +103,7 @@ class DirectTurns:
         asked = game.matcher.asked(context, NOWHERE) if game else ()
         offers = tuple(offer for offer in able if offer.name in asked) or able
         told = [("user", _with_facts(persona, context))]
-        ask = _Ask(persona, opening(persona), told, specs, offers, request.max_len, deadline)
+        ask = _Ask(speaker, opening(persona), told, specs, offers, request.max_len, deadline)
         async for chunk in self._stream(ask):
             yield chunk
 
@@ -109,7 +120,8 @@ class DirectTurns:
 
         System messages are added to the persona's own. Raises as `infer`, and InvalidRequest.
         """
-        persona = self._rooms.shelf.as_served(self._rooms.library.get(name))
+        speaker = self._speaker(name)
+        persona = speaker.persona
         if not messages or messages[-1][0] != "user":
             raise InvalidRequest(
                 "messages must end with one of role 'user': that is what the persona answers"
@@ -123,24 +135,29 @@ class DirectTurns:
         specs = game.game.actions if game else BODILY
         asked = game.matcher.asked(asked_text, NOWHERE) if game else ()
         offers = offers_for(specs, set(asked) & set(persona.on_request), NOWHERE)
-        ask = _Ask(persona, shown, told, specs, offers, max_tokens, deadline, temperature)
+        ask = _Ask(speaker, shown, told, specs, offers, max_tokens, deadline, temperature)
         async for chunk in self._stream(ask):
             yield chunk
 
+    def _speaker(self, name: str) -> _Speaker:
+        """Raises UnknownName."""
+        persona, turn_id = self._rooms.library.get(name), uuid.uuid4().hex
+        adapter = self._rooms.shelf.hash_of(name, turn_id)
+        return _Speaker(turn_id, adapter, as_served(persona, adapter))
+
     async def _stream(self, ask: _Ask) -> AsyncGenerator[InferChunk, None]:
-        turn_id, draft, started = uuid.uuid4().hex, Draft(), time.time()
-        judge = Judge(self._rooms.policy, ask.persona, {spec.name: spec for spec in ask.specs})
+        turn_id, persona, draft, started = ask.speaker.turn_id, ask.speaker.persona, Draft(), time.time()
+        judge = Judge(self._rooms.policy, persona, {spec.name: spec for spec in ask.specs})
         spoken = False
-        adapter = self._rooms.shelf.hash_of(ask.persona.name)
         parts = self._rooms.generator.parts(
             draft,
             turn_id,
             self._rooms.prompts.fit(ask.shown, ask.told),
-            adapter,
+            ask.speaker.adapter,
             ask.offers,
             ask.sampling,
             speech=True,
-            optional=ask.persona.unaided,
+            optional=persona.unaided,
             deadline=ask.deadline,
             max_tokens=ask.max_tokens,
         )
@@ -156,7 +173,7 @@ class DirectTurns:
             raise DeadlineExceeded(
                 "the reply was not done by its deadline: raise max_wait_ms, or lower max_len"
             )
-        self._rooms.keep(judge.record(turn_id, ask.text, draft, adapter, started))
+        self._rooms.keep(judge.record(turn_id, ask.text, draft, ask.speaker.adapter, started))
         yield InferChunk(turn_id=turn_id, done=True)
 
 

@@ -22,7 +22,9 @@ from townsfolk.policy.rules import load_rules
 from townsfolk.serving.adapters import AdapterShelf
 from townsfolk.serving.decode import Generator
 from townsfolk.serving.metrics import Metrics
+from townsfolk.serving.promotions import Promotions
 from townsfolk.serving.prompts import prompt_builder
+from townsfolk.serving.rewards import RewardModel
 from townsfolk.serving.turns import TurnRunner
 from townsfolk.types import Turn
 
@@ -41,6 +43,7 @@ class Rooms:
     behaviour_log: BehaviourLog
     policy: Policy
     shelf: AdapterShelf
+    promotions: Promotions
     prompts: PromptBuilder
     generator: Generator
     turns: TurnRunner
@@ -53,7 +56,7 @@ class Rooms:
         """Read personas, rules and model; open the store.
 
         Raises:
-            ConfigError, ModelError, StoreError: what can't be used, and the remedy.
+            ConfigError, ModelError, AdapterError, StoreError: what can't be used, and the remedy.
         """
         library = PersonaLibrary.read(settings.personas_dirs)
         library.get(settings.default_persona)
@@ -65,25 +68,30 @@ class Rooms:
             prompts = prompt_builder(engine.tokenizer, engine.model.context, settings)
             behaviour_log = undo.enter_context(closing(BehaviourLog(settings.store.behaviour_log)))
             store = undo.enter_context(closing(Store.open(settings.store)))
-            shelf = AdapterShelf(engine, library, settings.adapters_dirs, store, settings.pinned_personas)
-            shelf.load_all()
+            dirs = (*settings.adapters_dirs, settings.promotion.registry_dir)
+            shelf = AdapterShelf(engine, library, dirs, store, settings.pinned_personas)
+            promotions = Promotions(shelf, library, store, settings.promotion)
+            promotions.follow()
             tokenizer = engine.tokenizer
             grammars = GrammarCompiler(tokenizer.to_json(), tokenizer.vocab_size, tokenizer.eos_id)
             choices = ChoiceCompiler(tokenizer.encode, tokenizer.vocab_size)
-            generator = Generator(engine, grammars, choices, settings.agents)
+            folder = settings.agents.reward_model
+            rewards = RewardModel.load(engine, folder, [folder]) if folder else None
+            generator = Generator(engine, grammars, choices, settings.agents, rewards)
             turns = TurnRunner(generator, prompts, policy, shelf, settings.agents)
             for persona in library.personas.values():
                 turns.warm(persona, first=True)
             undo.pop_all()
         registry = CollectorRegistry()
-        stages = (library, engine, store, behaviour_log, policy, shelf, prompts, generator, turns)
-        return cls(settings, *stages, Metrics(registry, engine, store), registry)
+        stages = (library, engine, store, behaviour_log, policy, shelf, promotions)
+        rest = (prompts, generator, turns)
+        return cls(settings, *stages, *rest, Metrics(registry, engine, store), registry)
 
     def readiness(self) -> tuple[bool, str]:
         """Whether turns can be served; a database that is away does not stop them."""
         if not self.engine.alive:
             return False, "the engine has stopped: restart the service"
-        warming = ", ".join(sorted(self.turns.warming))
+        warming = ", ".join(sorted({name for name, _ in self.turns.warming}))
         return not warming, f"prefilling the openings of {warming}: wait some seconds" if warming else ""
 
     def keep(self, turn: Turn) -> None:

@@ -10,7 +10,7 @@ from townsfolk.config import AgentSettings
 from townsfolk.engine import GenerationRequest, RequestHandle, TokenEvent
 from townsfolk.errors import Busy
 from townsfolk.policy.check import Policy
-from townsfolk.serving.adapters import AdapterShelf
+from townsfolk.serving.adapters import AdapterShelf, as_served
 from townsfolk.serving.decode import Draft, Generator
 from townsfolk.serving.delivery import Delivery
 from townsfolk.serving.games import GameState
@@ -28,10 +28,10 @@ class TurnRunner:
     policy: Policy
     shelf: AdapterShelf
     settings: AgentSettings
-    warming: set[str] = field(default_factory=set)
-    """Personas whose opening is being prefilled for the first time."""
-    warms: dict[str, RequestHandle] = field(default_factory=dict)
-    """Persona -> the latest prefill of its opening."""
+    warming: set[tuple[str, str | None]] = field(default_factory=set)
+    """Personas, with their adapters, whose opening is being prefilled for the first time."""
+    warms: dict[str, list[RequestHandle]] = field(default_factory=dict)
+    """Persona -> the latest prefills of its opening."""
 
     def warm(self, persona: Persona, *, first: bool = False) -> None:
         """Prefill what all prompts of a persona begin with: no first answer need wait for it.
@@ -41,27 +41,30 @@ class TurnRunner:
                 turns go on meanwhile. Openings of earlier adapters stay cached while there is room: to roll
                 back costs nothing.
         """
-        adapter = self.shelf.hash_for_opening(persona.name)
-        request = GenerationRequest(
-            sequence_id=f"opening/{persona.name}/{adapter}",
-            prompt=self.prompts.opening(self.shelf.as_served(persona)),
-            max_tokens=1,
-            adapter=adapter,
-            priority=WARM_PRIORITY,
-        )
-        if persona.name in self.warms:
-            self.warms[persona.name].cancel()  # its adapter may be swapped out already
+        for handle in self.warms.pop(persona.name, ()):
+            handle.cancel()  # its adapter may be swapped out already
+        for adapter, prefills in self.shelf.openings(persona.name).items():
+            request = GenerationRequest(
+                sequence_id=f"opening/{persona.name}/{adapter}",
+                prompt=self.prompts.opening(as_served(persona, adapter)),
+                max_tokens=1,
+                adapter=prefills,
+                priority=WARM_PRIORITY,
+            )
+            self._warm(request, (persona.name, adapter), first=first)
+
+    def _warm(self, request: GenerationRequest, key: tuple[str, str | None], *, first: bool) -> None:
         try:
             if first:
-                self.warming.add(persona.name)  # before the engine's thread may call back
-            handle = self.generator.engine.submit(request, partial(self._warmed, persona.name))
-            self.warms[persona.name] = handle
+                self.warming.add(key)  # before the engine's thread may call back
+            handle = self.generator.engine.submit(request, partial(self._warmed, key))
+            self.warms.setdefault(key[0], []).append(handle)
         except Busy:
-            self.warming.discard(persona.name)
+            self.warming.discard(key)
 
-    def _warmed(self, name: str, event: TokenEvent) -> None:
+    def _warmed(self, key: tuple[str, str | None], event: TokenEvent) -> None:
         if event.finished:
-            self.warming.discard(name)
+            self.warming.discard(key)
 
     async def run(
         self,
@@ -81,12 +84,12 @@ class TurnRunner:
         Raises:
             Busy, ModelError, AdapterError: nothing was decided, or not all of it.
         """
-        persona = self.shelf.as_served(persona)
+        adapter = self.shelf.hash_of(persona.name, session.key)
+        persona = as_served(persona, adapter)
         turn = Delivery(self.policy, state, session, persona, view, occasion, turn_id)
         asked = state.matcher.asked(occasion.text, view) if occasion.speech else ()
         text = self.prompts.window_text(session, occasion, told(session, view, occasion, persona))
         offers = offers_for(state.game.actions, _open_to(persona, occasion, asked), view)
-        adapter = self.shelf.hash_of(persona.name)
         draft, started = Draft(), time.time()
         parts = self.generator.parts(
             draft,

@@ -32,8 +32,11 @@ from townsfolk.types import (
     Outcome,
     Persona,
     PersonaActions,
+    PromoteAdapter,
     Rating,
     Refused,
+    RollbackAdapter,
+    Standing,
     StepReply,
     StepRequest,
     Turn,
@@ -254,6 +257,18 @@ class Village:
         version = await asyncio.to_thread(self._rooms.shelf.load, request.name, Path(request.path))
         self._rooms.turns.warm(self._rooms.library.get(request.name))
         return version
+
+    async def promote_adapter(self, request: PromoteAdapter) -> Standing:
+        """Serve a persona with a version of the registry. Raises UnknownName, AdapterError."""
+        told = await asyncio.to_thread(self._rooms.promotions.promote, request.name, request.version)
+        self._rooms.turns.warm(self._rooms.library.get(request.name))
+        return told
+
+    async def rollback_adapter(self, request: RollbackAdapter) -> Standing:
+        """Serve a persona with the version before. Raises UnknownName, InvalidRequest."""
+        told = await asyncio.to_thread(self._rooms.promotions.rollback, request.name, request.reason)
+        self._rooms.turns.warm(self._rooms.library.get(request.name))
+        return told
 
     async def unload_adapter(self, request: UnloadAdapter) -> None:
         """Serve a persona by the base model. Raises UnknownName."""

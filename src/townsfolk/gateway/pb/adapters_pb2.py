@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btownsfolk/v1/adapters.proto\x12\x0ctownsfolk.v1\x1a\x1bgoogle/protobuf/empty.proto\"{\n\x0e\x41\x64\x61pterVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontent_hash\x18\x02 \x01(\t\x12\x0c\n\x04rank\x18\x03 \x01(\x05\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x10\n\x08resident\x18\x05 \x01(\x08\x12\x11\n\tbase_hash\x18\x06 \x01(\t\",\n\x0c\x41\x64\x61pterFault\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"i\n\x0b\x41\x64\x61pterList\x12.\n\x08\x61\x64\x61pters\x18\x01 \x03(\x0b\x32\x1c.townsfolk.v1.AdapterVersion\x12*\n\x06\x66\x61ults\x18\x02 \x03(\x0b\x32\x1a.townsfolk.v1.AdapterFault\")\n\x0bLoadAdapter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\"\x1d\n\rUnloadAdapter\x12\x0c\n\x04name\x18\x01 \x01(\t2\xc5\x01\n\x08\x41\x64\x61pters\x12\x39\n\x04List\x12\x16.google.protobuf.Empty\x1a\x19.townsfolk.v1.AdapterList\x12?\n\x04Load\x12\x19.townsfolk.v1.LoadAdapter\x1a\x1c.townsfolk.v1.AdapterVersion\x12=\n\x06Unload\x12\x1b.townsfolk.v1.UnloadAdapter\x1a\x16.google.protobuf.Emptyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btownsfolk/v1/adapters.proto\x12\x0ctownsfolk.v1\x1a\x1bgoogle/protobuf/empty.proto\"{\n\x0e\x41\x64\x61pterVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontent_hash\x18\x02 \x01(\t\x12\x0c\n\x04rank\x18\x03 \x01(\x05\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x10\n\x08resident\x18\x05 \x01(\x08\x12\x11\n\tbase_hash\x18\x06 \x01(\t\",\n\x0c\x41\x64\x61pterFault\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"i\n\x0b\x41\x64\x61pterList\x12.\n\x08\x61\x64\x61pters\x18\x01 \x03(\x0b\x32\x1c.townsfolk.v1.AdapterVersion\x12*\n\x06\x66\x61ults\x18\x02 \x03(\x0b\x32\x1a.townsfolk.v1.AdapterFault\")\n\x0bLoadAdapter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\"\x1d\n\rUnloadAdapter\x12\x0c\n\x04name\x18\x01 \x01(\t\"/\n\x0ePromoteAdapter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"/\n\x0fRollbackAdapter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"D\n\x08Standing\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04live\x18\x02 \x01(\t\x12\r\n\x05trial\x18\x03 \x01(\t\x12\r\n\x05share\x18\x04 \x01(\x01\x32\xc9\x02\n\x08\x41\x64\x61pters\x12\x39\n\x04List\x12\x16.google.protobuf.Empty\x1a\x19.townsfolk.v1.AdapterList\x12?\n\x04Load\x12\x19.townsfolk.v1.LoadAdapter\x1a\x1c.townsfolk.v1.AdapterVersion\x12?\n\x07Promote\x12\x1c.townsfolk.v1.PromoteAdapter\x1a\x16.townsfolk.v1.Standing\x12\x41\n\x08Rollback\x12\x1d.townsfolk.v1.RollbackAdapter\x1a\x16.townsfolk.v1.Standing\x12=\n\x06Unload\x12\x1b.townsfolk.v1.UnloadAdapter\x1a\x16.google.protobuf.Emptyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,6 +42,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOADADAPTER']._serialized_end=393
   _globals['_UNLOADADAPTER']._serialized_start=395
   _globals['_UNLOADADAPTER']._serialized_end=424
-  _globals['_ADAPTERS']._serialized_start=427
-  _globals['_ADAPTERS']._serialized_end=624
+  _globals['_PROMOTEADAPTER']._serialized_start=426
+  _globals['_PROMOTEADAPTER']._serialized_end=473
+  _globals['_ROLLBACKADAPTER']._serialized_start=475
+  _globals['_ROLLBACKADAPTER']._serialized_end=522
+  _globals['_STANDING']._serialized_start=524
+  _globals['_STANDING']._serialized_end=592
+  _globals['_ADAPTERS']._serialized_start=595
+  _globals['_ADAPTERS']._serialized_end=924
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,16 @@ class AdaptersStub(object):
                 request_serializer=townsfolk_dot_v1_dot_adapters__pb2.LoadAdapter.SerializeToString,
                 response_deserializer=townsfolk_dot_v1_dot_adapters__pb2.AdapterVersion.FromString,
                 _registered_method=True)
+        self.Promote = channel.unary_unary(
+                '/townsfolk.v1.Adapters/Promote',
+                request_serializer=townsfolk_dot_v1_dot_adapters__pb2.PromoteAdapter.SerializeToString,
+                response_deserializer=townsfolk_dot_v1_dot_adapters__pb2.Standing.FromString,
+                _registered_method=True)
+        self.Rollback = channel.unary_unary(
+                '/townsfolk.v1.Adapters/Rollback',
+                request_serializer=townsfolk_dot_v1_dot_adapters__pb2.RollbackAdapter.SerializeToString,
+                response_deserializer=townsfolk_dot_v1_dot_adapters__pb2.Standing.FromString,
+                _registered_method=True)
         self.Unload = channel.unary_unary(
                 '/townsfolk.v1.Adapters/Unload',
                 request_serializer=townsfolk_dot_v1_dot_adapters__pb2.UnloadAdapter.SerializeToString,
@@ -69,6 +79,20 @@ class AdaptersServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Promote(self, request, context):
+        """Serves a persona with a version that is in the service's registry, on trial first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rollback(self, request, context):
+        """Ends a persona's trial; where there is none, serves it again with the version before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Unload(self, request, context):
         """Stops serving an adapter; its persona goes on with the base model.
         """
@@ -88,6 +112,16 @@ def add_AdaptersServicer_to_server(servicer, server):
                     servicer.Load,
                     request_deserializer=townsfolk_dot_v1_dot_adapters__pb2.LoadAdapter.FromString,
                     response_serializer=townsfolk_dot_v1_dot_adapters__pb2.AdapterVersion.SerializeToString,
+            ),
+            'Promote': grpc.unary_unary_rpc_method_handler(
+                    servicer.Promote,
+                    request_deserializer=townsfolk_dot_v1_dot_adapters__pb2.PromoteAdapter.FromString,
+                    response_serializer=townsfolk_dot_v1_dot_adapters__pb2.Standing.SerializeToString,
+            ),
+            'Rollback': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rollback,
+                    request_deserializer=townsfolk_dot_v1_dot_adapters__pb2.RollbackAdapter.FromString,
+                    response_serializer=townsfolk_dot_v1_dot_adapters__pb2.Standing.SerializeToString,
             ),
             'Unload': grpc.unary_unary_rpc_method_handler(
                     servicer.Unload,
@@ -149,6 +183,60 @@ class Adapters(object):
             '/townsfolk.v1.Adapters/Load',
             townsfolk_dot_v1_dot_adapters__pb2.LoadAdapter.SerializeToString,
             townsfolk_dot_v1_dot_adapters__pb2.AdapterVersion.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Promote(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/townsfolk.v1.Adapters/Promote',
+            townsfolk_dot_v1_dot_adapters__pb2.PromoteAdapter.SerializeToString,
+            townsfolk_dot_v1_dot_adapters__pb2.Standing.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rollback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/townsfolk.v1.Adapters/Rollback',
+            townsfolk_dot_v1_dot_adapters__pb2.RollbackAdapter.SerializeToString,
+            townsfolk_dot_v1_dot_adapters__pb2.Standing.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,39 @@
+"""The service that runs on this machine, if one does: what commands ask of it."""
+
+import json
+import urllib.error
+import urllib.request
+from typing import Annotated, Any
+
+import typer
+
+from townsfolk.config import Settings
+from townsfolk.errors import InvalidRequest
+
+Url = Annotated[str, typer.Option("--url", help="The running service; else as the settings say.")]
+TIMEOUT_S = 60
+
+
+def ask(url: str, settings: Settings, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
+    """POST `body` to the service at `url`; None: no service runs there.
+
+    Raises:
+        InvalidRequest: it refuses; says why.
+    """
+    where = (url or f"http://{settings.http.host}:{settings.http.port}").rstrip("/")
+    if not where.startswith(("http://", "https://")):
+        raise InvalidRequest(f"--url is {where!r}: must begin with http:// or https://")
+    headers = {"Content-Type": "application/json"}
+    if settings.api_token:
+        headers["Authorization"] = f"Bearer {settings.api_token}"
+    request = urllib.request.Request(f"{where}{path}", json.dumps(body).encode(), headers)  # noqa: S310 - checked above
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+            told: dict[str, Any] = json.load(answer)
+            return told
+    except urllib.error.HTTPError as error:
+        raise InvalidRequest(f"{where} refuses: {error.read().decode('utf-8', 'replace')}") from error
+    except (urllib.error.URLError, TimeoutError) as error:
+        if isinstance(getattr(error, "reason", None), ConnectionRefusedError):
+            return None
+        raise InvalidRequest(f"{where} can't be asked ({error}): check --url") from error

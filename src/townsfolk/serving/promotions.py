@@ -1,0 +1,135 @@
+"""Registry, shelf and store together: versions are tried, go live and are taken back while villagers talk."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from townsfolk.config import PromotionSettings
+from townsfolk.errors import AdapterError, InvalidRequest, StoreError
+from townsfolk.feedback.store import Store
+from townsfolk.personas import PersonaLibrary
+from townsfolk.promotion.registry import ADAPTER, SHIPPED, SHORT, Record, Registry, Trial, standing
+from townsfolk.promotion.trial import Rule, judge
+from townsfolk.serving.adapters import AdapterShelf, Source
+from townsfolk.types import Standing
+
+log = logging.getLogger(__name__)
+
+
+class Promotions:
+    """Serves each persona with what the registry says, and ends trials.
+
+    The registry may be changed by other processes; it is the truth, the store has a copy of its history.
+
+    Thread-safe; methods block: call them off the event loop.
+    """
+
+    def __init__(
+        self, shelf: AdapterShelf, library: PersonaLibrary, store: Store, settings: PromotionSettings
+    ) -> None:
+        self._shelf, self._library, self._store, self._settings = shelf, library, store, settings
+        self.registry = Registry(settings.registry_dir)
+        self._followed: dict[str, Record] = {}
+        self._recorded = 0  # of the registry's history, how much the store was told
+        self._following = threading.Lock()
+
+    def follow(self) -> list[str]:
+        """Serve what the registry says now; gives the personas for which that has changed.
+
+        A registry that can't be read is told: personas keep what they have, at the start what is shipped.
+        """
+        with self._following:
+            try:
+                records = {name: self.registry.record(name) for name in self._library.personas}
+                self._record_history()
+            except AdapterError as error:
+                log.error("%s", error)
+                records = {name: Record() for name in self._library.personas if name not in self._followed}
+            changed = [name for name in records if self._followed.get(name) != records[name]]
+            for name in changed:
+                self._serve(name, records[name])
+                self._followed[name] = records[name]
+        return changed
+
+    def promote(self, name: str, version: str) -> Standing:
+        """Serve persona `name` with a version of the registry, on trial first where there are trials.
+
+        Raises:
+            UnknownName: there is no such persona or version.
+            AdapterError: it can't be served; nothing has changed.
+        """
+        self._library.get(name)
+        folder = self.registry.known(name, version)
+        self._shelf.check(Source(folder / ADAPTER, version))
+        told = self.registry.promote(name, version, self._settings.canary_share)
+        if told.trial and not self._settings.trial_turns:
+            told = self.registry.confirm(name, version, ("no trial is set",))
+        self.follow()
+        return told
+
+    def rollback(self, name: str, reason: str = "") -> Standing:
+        """End the persona's trial, or serve it with the version before.
+
+        Raises:
+            UnknownName: there is no such persona.
+            InvalidRequest: there is nothing before.
+            AdapterError: the registry can't be read.
+        """
+        self._library.get(name)
+        told = self.registry.rollback(name, (reason or "asked for",))
+        self.follow()
+        return told
+
+    def standings(self) -> list[Standing]:
+        """What each persona is served with."""
+        return [standing(name, record) for name, record in sorted(self._followed.items())]
+
+    def look(self) -> list[str]:
+        """End the trials that are over or go badly; gives the personas that are served otherwise now."""
+        for name, record in list(self._followed.items()):
+            if record.trial:
+                try:
+                    self._judge(name, record, record.trial)
+                except (StoreError, InvalidRequest, AdapterError) as error:
+                    log.warning("the trial of persona %s was not looked at: %s", name, error)
+        return self.follow()
+
+    async def watch(self, on_change: Callable[[str], None]) -> None:
+        """Look every `promotion.watch_seconds` until cancelled; `on_change` is told the personas."""
+        while True:
+            await asyncio.sleep(self._settings.watch_seconds)
+            for name in await asyncio.to_thread(self.look):
+                on_change(name)
+
+    def _judge(self, name: str, record: Record, trial: Trial) -> None:
+        settings = self._settings
+        rule = Rule(max(1, settings.trial_turns), settings.trial_least, settings.trial_alpha)
+        new = self._store.outcomes_of(name, trial.version, rule.turns, since=trial.began_at)
+        before = self._store.outcomes_of(name, self._shelf.live_hash(name) or "", rule.turns)
+        ruling = judge(new, before, rule)
+        if ruling.kind == "confirm":
+            self.registry.confirm(name, trial.version, ruling.reasons)
+        elif ruling.kind == "rollback":
+            log.warning(
+                "persona %s: version %s is taken back: %s", name, trial.version[:SHORT], ruling.reasons
+            )
+            self.registry.rollback(name, ruling.reasons, version=trial.version)
+
+    def _serve(self, name: str, record: Record) -> None:
+        versions = dict.fromkeys((record.live, *reversed(record.earlier), SHIPPED))
+        live = [source for version in versions if (source := self._source(name, version))]
+        trial = self._source(name, record.trial.version) if record.trial else None
+        self._shelf.serve(name, live, trial, record.trial.share if record.trial else 0)
+
+    def _source(self, name: str, version: str) -> Source | None:
+        if version == SHIPPED:
+            folder: Path | None = self._library.adapter_folder(name)
+            return Source(folder) if folder else None
+        return Source(self.registry.folder_of(name, version) / ADAPTER, version)
+
+    def _record_history(self) -> None:
+        history = self.registry.history()
+        self._store.record_changes(history[self._recorded :])
+        self._recorded = len(history)
