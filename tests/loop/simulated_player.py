@@ -1,0 +1,98 @@
+"""A player with a taste, who plays over the real HTTP API and rates by it.
+
+What it likes: short replies that name a direction. It refuses to know whether anybody learns from its thumbs.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import httpx
+
+from townsfolk.types import ActionSpec, Direction, Game, Observation, StepRequest, words
+
+DIRECTIONS = frozenset(get_args(Direction)) - {"here"}
+SHORT = 12
+"""Words of a reply that is still short."""
+AT_ONCE = 8
+WAIT_MS = 5_000
+
+Taste = Callable[[str], bool]
+
+
+def short_with_direction(speech: str) -> bool:
+    """The stated preference."""
+    said = words(speech)
+    return 0 < len(said) <= SHORT and bool(DIRECTIONS & {*said})
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A reply of a villager."""
+
+    turn_id: str
+    player: str
+    speech: str
+
+
+class SimulatedPlayer:
+    """Plays one game. `http` has the service's address, and its token if it asks for one."""
+
+    def __init__(self, http: httpx.Client, game_id: str, actions: Sequence[ActionSpec]) -> None:
+        self._http, self._game_id = http, game_id
+        game = Game(game_id=game_id, actions=tuple(actions))
+        self._post("/v1/games", game.model_dump(mode="json"))
+        self._met = 0
+
+    def play(self, scenes: Sequence[Observation]) -> Iterator[Heard]:
+        """What is said to each scene, by villagers that meet nobody twice; a few at once."""
+        for start in range(0, len(scenes), AT_ONCE):
+            yield from self._together(scenes[start : start + AT_ONCE])
+
+    def rate(self, heard: Heard, value: int) -> None:
+        """One thumb, 1 or -1; returns when it is stored."""
+        self._post("/v1/ratings", {"turn_id": heard.turn_id, "player": heard.player, "value": value})
+
+    def _together(self, scenes: Sequence[Observation]) -> list[Heard]:
+        met = [self._as_new(scene) for scene in scenes]
+        players = {scene.villager_id: scene.events[-1].who for scene in met}
+        reply = self._step(met)
+        decisions = list(reply["decisions"])
+        while reply["pending"]:
+            reply = self._step([])
+            decisions += reply["decisions"]
+        spoken: dict[str, list[dict[str, Any]]] = {}
+        for decision in decisions:
+            spoken.setdefault(decision["villager_id"], []).append(decision)
+        return [
+            Heard(
+                parts[0]["turn_id"], players[villager], " ".join(filter(None, (it["speech"] for it in parts)))
+            )
+            for villager, parts in spoken.items()
+        ]
+
+    def _as_new(self, scene: Observation) -> Observation:
+        self._met += 1
+        return scene.model_copy(update={"villager_id": f"v{self._met}"})
+
+    def _step(self, scenes: Sequence[Observation]) -> dict[str, Any]:
+        request = StepRequest(game_id=self._game_id, observations=tuple(scenes), max_wait_ms=WAIT_MS)
+        told: dict[str, Any] = self._post("/v1/step", request.model_dump(mode="json")).json()
+        return told
+
+    def _post(self, path: str, body: Any) -> httpx.Response:
+        answer = self._http.post(path, json=body)
+        answer.raise_for_status()
+        return answer
+
+
+def thumbs(heard: Sequence[Heard], taste: Taste, wrong: float, seed: int) -> list[int]:
+    """A thumb for each reply, by taste; a share of them is given wrongly."""
+    chance = random.Random(seed)
+    return [(1 if taste(it.speech) else -1) * (-1 if chance.random() < wrong else 1) for it in heard]
+
+
+def met(heard: Sequence[Heard], taste: Taste) -> float:
+    """Share of replies to the player's taste."""
+    return sum(taste(it.speech) for it in heard) / len(heard)
