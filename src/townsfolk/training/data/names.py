@@ -35,7 +35,7 @@ class Names:
 
     titles: Mapping[str, str]
     hostile: frozenset[str]
-    notable: frozenset[str]
+    notable: frozenset[str] = frozenset()
 
     @cached_property
     def words(self) -> frozenset[str]:
