@@ -6,13 +6,11 @@ The reference is the parent adapter, frozen: TRL keeps a copy of what the adapte
 from dataclasses import replace
 from typing import Any
 
-from townsfolk.training.stages import base, trainers  # first: they keep the libraries offline
-
-# isort: split
 import datasets
 import trl
 
 from townsfolk.errors import ConfigError
+from townsfolk.training.stages import base, trainers
 from townsfolk.training.stages.config import DpoConfig
 from townsfolk.training.stages.judged import pairs, repeated
 from townsfolk.training.stages.run import Run

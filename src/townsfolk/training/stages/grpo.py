@@ -8,13 +8,11 @@ The reference is the parent adapter, frozen: TRL keeps a copy of what the adapte
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from townsfolk.training.stages import base, trainers  # first: they keep the libraries offline
-
-# isort: split
 import datasets
 import trl
 
 from townsfolk.errors import ConfigError
+from townsfolk.training.stages import base, trainers
 from townsfolk.training.stages.config import GrpoConfig
 from townsfolk.training.stages.run import Run
 from townsfolk.training.stages.served import ServedBase

@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from townsfolk.training.stages import base, trainers  # first: they keep the libraries offline
-
-# isort: split
 import datasets
 import trl
 
+from townsfolk.training.stages import base, trainers
 from townsfolk.training.stages.config import KtoConfig
 from townsfolk.training.stages.judged import is_up, mixed, thumbs
 from townsfolk.training.stages.run import Run

@@ -13,14 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from townsfolk.training.stages import trainers  # first: it keeps the libraries offline
-
-# isort: split
 import torch
 import transformers
 from sklearn.metrics import roc_auc_score
 
 from townsfolk.errors import ConfigError
+from townsfolk.training.stages import trainers
 from townsfolk.training.stages.config import RewardConfig
 from townsfolk.training.stages.judged import is_up, pairs, rated
 from townsfolk.training.stages.packing import ATTENTION, Pack, pack, target_logits
@@ -117,10 +115,10 @@ def judged_pack(texts: Sequence[tuple[TokenRow, Ids]], head: RewardHead) -> Pack
     )
 
 
-@torch.no_grad()
 def reward_of(model: Any, head: RewardHead, row: TokenRow, reply: Ids) -> float:
     """Reward of a reply to a row's prompt; `model` has the attention ATTENTION."""
-    return float(head(target_logits(model, judged_pack([(row, reply)], head).to(model.device)))[0])
+    with torch.no_grad():
+        return float(head(target_logits(model, judged_pack([(row, reply)], head).to(model.device)))[0])
 
 
 def held_out_figures(reward: Callable[[TokenRow, Ids], float], rows: Sequence[TokenRow]) -> dict[str, float]:

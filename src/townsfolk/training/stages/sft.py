@@ -3,7 +3,6 @@
 It refuses to know texts: rows come as tokens, the manifest's facts from whoever calls.
 """
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,16 +10,13 @@ from typing import Any
 
 import datasets
 import torch
-import transformers
 import trl
 
 from townsfolk.errors import ConfigError
-from townsfolk.training.stages import base
-from townsfolk.training.stages.artifact import Trained, read_manifest, save_adapter
+from townsfolk.training.stages import base, trainers
 from townsfolk.training.stages.config import RunConfig
 from townsfolk.training.stages.packing import ATTENTION, Pack, batches_by_length, pack, target_log_probs
 from townsfolk.training.stages.run import Run as RunFolder
-from townsfolk.training.stages.run import is_main_process, open_run
 from townsfolk.training.stages.served import ServedBase
 from townsfolk.training.stages.tokens import Ids, Rows
 from townsfolk.types.manifest import Manifest
@@ -35,36 +31,16 @@ def run(config: RunConfig, served: ServedBase, rows: Rows, quiet: bool = False) 
     """
     if not rows.train:
         raise ConfigError(f"the dataset {config.dataset} has no rows of {config.persona}: check `persona`")
-    with open_run(config, quiet) as folder:
-        model, parent = base.with_adapter(base.load_base(served, config), served, config)
+
+    def make(model: Any, folder: RunFolder) -> PackedTrainer:
         model.get_base_model().set_attn_implementation(ATTENTION)
-        trainer = PackedTrainer(model, config, served, rows, folder)
-        checkpoint = last_checkpoint(folder.checkpoints)
-        if checkpoint:
-            folder.continue_from(_step_of(checkpoint))
-        result = trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
-        trained = Trained(
-            config=config,
-            served=served,
-            dataset_hash=rows.dataset_hash,
-            rows=len(rows.train),
-            steps=result.global_step,
-            parent=parent,
-            metrics=trainer.last_figures,
-        )
-        weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # from all processes
-        if is_main_process():
-            save_adapter(trainer.model, config.output_dir, trained, weights=weights)
-        trainer.accelerator.wait_for_everyone()
-    return read_manifest(config.output_dir)
+        return PackedTrainer(model, config, served, rows, folder)
+
+    return trainers.train(config, served, rows, make, quiet=quiet)
 
 
 class PackedTrainer(trl.SFTTrainer):  # type: ignore[misc]
-    """TRL's trainer on packs of token rows.
-
-    Attributes:
-        last_figures: as they were logged last.
-    """
+    """TRL's trainer on packs of token rows."""
 
     def __init__(
         self, model: Any, config: RunConfig, served: ServedBase, rows: Rows, folder: RunFolder
@@ -72,7 +48,6 @@ class PackedTrainer(trl.SFTTrainer):  # type: ignore[misc]
         self._rows, self._held_out = rows.train, rows.held_out[: config.eval_rows]
         self._opening: Ids = tuple(model.active_peft_config.alora_invocation_tokens or ())
         self._folder, self._tokens, self._since = folder, 0, time.monotonic()
-        self.last_figures: dict[str, float] = {}
         super().__init__(
             model=model,
             args=arguments(config, folder.checkpoints, bool(self._held_out)),
@@ -128,7 +103,6 @@ class PackedTrainer(trl.SFTTrainer):  # type: ignore[misc]
             now = time.monotonic()
             figures["tokens_per_s"] = round(self._tokens / (now - self._since), 1)
             self._tokens, self._since = 0, now
-        self.last_figures |= figures
         self._folder.log(self.state.global_step, self.state.max_steps, **figures)
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
@@ -162,56 +136,11 @@ def _indexes(count: int, first: int) -> Any:
 
 
 def arguments(config: RunConfig, checkpoints: Path, evaluate: bool) -> Any:
-    """Our settings as TRL's; on a GPU with fp16 alone its products are scaled against underflow."""
-    on_cpu = base.device_of(config) == "cpu"
-    return trl.SFTConfig(
-        output_dir=str(checkpoints),
-        use_cpu=on_cpu,
-        seed=config.seed,
-        data_seed=config.seed,
-        num_train_epochs=config.epochs,
-        max_steps=config.max_steps or -1,
-        per_device_train_batch_size=config.batch_size,
-        per_device_eval_batch_size=config.batch_size,
-        gradient_accumulation_steps=config.g_accum,
-        learning_rate=config.lr,
-        lr_scheduler_type=config.schedule if config.schedule != "constant" else "constant_with_warmup",
-        warmup_steps=config.warmup,
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
-        bf16=False,  # the frozen weights have their type already, the adapter learns in float32
-        fp16=config.dtype == "float16",
-        gradient_checkpointing=False,
-        max_length=None,
+    """Our settings as those of TRL's SFTTrainer."""
+    return trainers.trl_arguments(
+        config,
+        checkpoints,
+        trl.SFTConfig,
         dataset_kwargs={"skip_prepare_dataset": True},
-        remove_unused_columns=False,
-        ddp_find_unused_parameters=False,
-        dataloader_pin_memory=False,
-        logging_steps=config.log_steps,
-        logging_first_step=True,
         eval_strategy="epoch" if evaluate else "no",
-        save_strategy="steps",
-        save_steps=config.save_steps,
-        save_total_limit=2,
-        report_to="none",
-        disable_tqdm=True,
     )
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The last one that was written whole: a trainer's state is written after all else."""
-    whole = [path for path in folder.glob("checkpoint-*") if _is_whole(path)]
-    return max(whole, key=_step_of, default=None)
-
-
-def _step_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    state = checkpoint / transformers.trainer.TRAINER_STATE_NAME
-    try:
-        json.loads(state.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return True

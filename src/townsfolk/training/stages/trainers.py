@@ -8,14 +8,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from townsfolk.training.stages import base  # first: it keeps the libraries offline
-
-# isort: split
 import transformers
 
-from townsfolk.training.stages.artifact import Trained, save_adapter
+from townsfolk.training.stages import base
+from townsfolk.training.stages.artifact import Trained, read_manifest, save_adapter
 from townsfolk.training.stages.config import RunConfig
-from townsfolk.training.stages.run import LOG, Run, open_run, read_log
+from townsfolk.training.stages.run import LOG, Run, is_main_process, open_run, read_log
 from townsfolk.training.stages.served import ServedBase
 from townsfolk.training.stages.tokens import Rows
 from townsfolk.types.manifest import Manifest
@@ -57,7 +55,11 @@ def train(
             parent=parent,
             metrics={**_last_figures(config.output_dir / LOG), **measure(model)},
         )
-        return save_adapter(model, config.output_dir, trained)
+        weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # from all processes
+        if is_main_process():
+            save_adapter(model, config.output_dir, trained, weights=weights)
+        trainer.accelerator.wait_for_everyone()
+    return read_manifest(config.output_dir)
 
 
 def _last_figures(log: Path) -> dict[str, float]:
@@ -77,7 +79,7 @@ class RunLog(transformers.TrainerCallback):  # type: ignore[misc]
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, float], **_: Any) -> None:
         """The summary at the end is left out: it repeats what is there."""
-        if state.is_world_process_zero and "train_runtime" not in logs:
+        if "train_runtime" not in logs:
             self._run.log(state.global_step, state.max_steps, **logs)
 
 
@@ -101,6 +103,7 @@ def arguments(config: RunConfig, checkpoints: Path, kind: Any, **own: Any) -> An
         bf16=False,  # the frozen weights have their type already, the adapter learns in float32
         fp16=config.dtype == "float16",
         remove_unused_columns=False,
+        ddp_find_unused_parameters=False,
         dataloader_pin_memory=False,
         logging_steps=config.log_steps,
         logging_first_step=True,

@@ -1,0 +1,137 @@
+"""Learning from what players judged, end to end on a tiny model: reward model, KTO, DPO, chained."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from judged_rows import paired_rows, rated_rows
+from tiny_training import config_for, rows_of, write_served
+from townsfolk.config import EngineSettings
+from townsfolk.engine import Engine
+from townsfolk.errors import ConfigError
+from townsfolk.serving.rewards import RewardModel
+from townsfolk.training.stages.config import DpoConfig, KtoConfig, RewardConfig, RunConfig
+from townsfolk.training.stages.served import ServedBase
+from townsfolk.training.stages.tokens import Rows, TokenRow
+from townsfolk.types import RewardHead
+from townsfolk.types.manifest import Manifest
+
+pytest.importorskip("torch", reason="needs the train extra")
+import torch
+
+from townsfolk.training.stages import base, dpo, kto, reward, sft
+from townsfolk.training.stages.run import read_log
+
+Config = TypeVar("Config", bound=RunConfig)
+
+
+@dataclass(frozen=True)
+class Home:
+    """A home folder with a tiny base model."""
+
+    folder: Path
+    served: ServedBase
+
+    def config(self, kind: type[Config], folder: Path, **settings: Any) -> Config:
+        return kind(**(config_for(self.served, folder).model_dump() | {"max_steps": 24} | settings))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("home")
+        patch.setenv("HOME", str(folder))
+        yield Home(folder, write_served(folder)[0])
+
+
+@pytest.fixture(scope="module")
+def parent(home: Home) -> Manifest:
+    """Of a finished run of supervised fine-tuning, in `home.folder / "parent"`."""
+    config = config_for(home.served, home.folder, output_dir=home.folder / "parent", max_steps=4)
+    return sft.run(config, home.served, rows_of(rated_rows(24)), quiet=True)
+
+
+def adapted(home: Home, config: RunConfig) -> Any:
+    """The model with the adapter that the run of `config` left."""
+    told = config.model_copy(update={"parent": str(config.output_dir)})
+    model, _ = base.with_adapter(base.load_base(home.served, told), home.served, told)
+    return model.eval()
+
+
+def log_prob(model: Any, row: TokenRow, reply: tuple[int, ...]) -> float:
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([row.prompt + reply])).logits[0, len(row.prompt) - 1 : -1]
+    return float(logits.log_softmax(-1)[torch.arange(len(reply)), torch.tensor(reply)].sum())
+
+
+def test_the_reward_model_orders_unseen_replies_and_scores_the_same_in_service(
+    home: Home, tmp_path: Path
+) -> None:
+    held_out = [*rated_rows(16, seed=1), *paired_rows(16, seed=1)]
+    rows = Rows([*rated_rows(24), *paired_rows(24)], held_out, "0" * 64)
+    config = home.config(RewardConfig, tmp_path, batch_size=8)
+    manifest = reward.run(config, home.served, rows, quiet=True)
+    assert (manifest.stage, manifest.rows) == ("reward", 48)
+    assert (manifest.metrics["pair_accuracy"], manifest.metrics["auc"]) == (1, 1)
+
+    model, head = adapted(home, config), RewardHead.of(home.served.encode)
+    with Engine.open(EngineSettings(model=home.served.file, threads=1, runner="onnx")) as engine:
+        serving = RewardModel.load(engine, config.output_dir / "adapter", [tmp_path])
+        assert serving.adapter == manifest.adapter_hash
+        for row in held_out[::4]:
+            with torch.no_grad():
+                expected = float(head(model(input_ids=torch.tensor([row.prompt + row.reply])).logits[0, -1]))
+            assert serving.score(row.prompt, row.reply) == pytest.approx(expected, abs=0.3, rel=0.05)
+
+
+def test_kto_leaves_its_parent_for_what_is_liked(home: Home, parent: Manifest, tmp_path: Path) -> None:
+    config = home.config(KtoConfig, tmp_path, parent=str(home.folder / "parent"), save_steps=12)
+    rows = Rows(rated_rows(32), [], "0" * 64)
+    manifest = kto.run(config, home.served, rows, quiet=True)
+    assert (manifest.stage, manifest.parent) == ("kto", parent.adapter_hash)
+    lines = [line for line in read_log(config.output_dir / "log.jsonl") if "kl" in line]
+    assert lines[0]["kl"] == pytest.approx(0, abs=1e-3)
+    assert lines[0]["rewards/margins"] == pytest.approx(0, abs=1e-3)
+    assert lines[-1]["rewards/margins"] > 0.5
+    assert {path.name for path in (config.output_dir / "adapter").iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
+    before = adapted(home, config.model_copy(update={"output_dir": home.folder / "parent"}))
+    after = adapted(home, config)
+    for row, sign in zip(rated_rows(4, seed=1), (-1, 1, -1, 1), strict=True):
+        assert sign * (log_prob(after, row, row.reply) - log_prob(before, row, row.reply)) > 0
+
+    (config.output_dir / "manifest.json").unlink()  # as if it had crashed before its last checkpoint
+    shutil.rmtree(config.output_dir / "checkpoints" / "checkpoint-24")
+    again = kto.run(config, home.served, rows, quiet=True)
+    assert again.adapter_hash == manifest.adapter_hash
+    assert [line["step"] for line in read_log(config.output_dir / "log.jsonl")] == list(range(1, 25))
+
+
+def test_dpo_learns_pairs_and_ratings_of_one_prompt(home: Home, tmp_path: Path) -> None:
+    config = home.config(DpoConfig, tmp_path)
+    manifest = dpo.run(config, home.served, Rows(paired_rows(24), [], "0" * 64), quiet=True)
+    assert (manifest.stage, manifest.rows, manifest.parent) == ("dpo", 24, "")
+    model = adapted(home, config)
+    for row in paired_rows(4, seed=1):
+        margin = log_prob(model, row, row.reply) - log_prob(model, row, row.rejected)
+        with model.disable_adapter():
+            assert margin > log_prob(model, row, row.reply) - log_prob(model, row, row.rejected)
+
+
+def test_what_nothing_can_be_learnt_from_is_refused(home: Home, tmp_path: Path) -> None:
+    ups = Rows(rated_rows(8)[1::2], [], "0" * 64)
+    with pytest.raises(ConfigError, match="4 thumbs up and 0 down"):
+        kto.run(home.config(KtoConfig, tmp_path), home.served, ups, quiet=True)
+    with pytest.raises(ConfigError, match="no pairs among 4 rows of guard"):
+        dpo.run(home.config(DpoConfig, tmp_path), home.served, ups, quiet=True)
+    with pytest.raises(ConfigError, match="none of 0 rows"):
+        reward.run(home.config(RewardConfig, tmp_path), home.served, Rows([], [], "0" * 64), quiet=True)
+    with pytest.raises(ValueError, match="greater than or equal to 2"):
+        home.config(KtoConfig, tmp_path, batch_size=1)
+    assert not (tmp_path / "run").exists()
