@@ -83,16 +83,21 @@ def build(
     as_json: AsJson = False,
 ) -> None:
     """Make a dataset of authored exchanges with variants, of play, of files of rows; a tenth is held out."""
+    from townsfolk.personas import PersonaLibrary
     from townsfolk.serving.harvest import AUTHORED, harvest
-    from townsfolk.training.data import read_exchanges, read_names
-    from townsfolk.training.data.dataset import Recipe, build_dataset
+    from townsfolk.training.data import read_actions, read_exchanges, read_names
+    from townsfolk.training.data.dataset import Orders, Recipe, build_dataset
+    from townsfolk.training.data.orders import read_lists
 
-    wanted = tuple(sources.split(","))
+    settings, wanted = load_settings(config), tuple(sources.split(","))
     files = sorted((folder / "dialogue").glob("*.yaml")) if AUTHORED in wanted else []
     exchanges = {file.stem: read_exchanges(file) for file in files}
-    others = harvest(wanted, load_settings(config).store.url)
+    others = harvest(wanted, settings.store.url)
+    personas = PersonaLibrary.read(settings.personas_dirs).personas
+    phrases, deflections = (read_lists(folder / f"{name}.yaml") for name in ("orders", "deflections"))
+    orders = Orders(phrases, deflections, personas, read_actions(folder / "names"))
     recipe = Recipe(seed, variants, wanted)
-    manifest = build_dataset(exchanges, read_names(folder / "names"), recipe, out, others)
+    manifest = build_dataset(exchanges, read_names(folder / "names"), recipe, out, others, orders)
     show(as_json, f"dataset {str(manifest['hash'])[:12]} in {out}: {json.dumps(manifest['files'])}", manifest)
 
 

@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -17,10 +17,11 @@ from random import Random
 from townsfolk.errors import ConfigError
 from townsfolk.training.data.exchange import Exchange
 from townsfolk.training.data.names import Names
+from townsfolk.training.data.orders import Lists, Voice, group_of, order
 from townsfolk.training.data.privacy import STAND_INS
 from townsfolk.training.data.rows import HELD_OUT, MANIFEST, TRAIN, DataRow, write_rows
 from townsfolk.training.data.vary import varied
-from townsfolk.types import fill, words
+from townsfolk.types import ActionSpec, Persona, fill, words
 
 SCHEMA = 2
 NEAR_COPY = 0.7
@@ -43,14 +44,32 @@ class Recipe:
     """Where the rows are from, as they were asked for."""
 
 
+@dataclass(frozen=True)
+class Orders:
+    """Ways to ask for actions, and what decides whether they can be done."""
+
+    phrases: Lists
+    deflections: Lists
+    personas: Mapping[str, Persona]
+    actions: Sequence[ActionSpec]
+
+    def ways(self) -> Iterator[tuple[str, str]]:
+        """Each (inside of a tag, phrase)."""
+        return ((act, phrase) for act, phrases in self.phrases.items() for phrase in phrases)
+
+
 def build_dataset(
     exchanges: Mapping[str, Sequence[Exchange]],
     names: Names,
     recipe: Recipe,
     folder: Path,
     others: Iterable[DataRow] = (),
+    orders: Orders | None = None,
 ) -> dict[str, object]:
     """Write the dataset of all personas' `exchanges` and of `others` to `folder`, which must be new or empty.
+
+    Args:
+        orders: asked of every persona in scenes that are drawn.
 
     Those of the others go that near-copy what lies on the other side of the split.
 
@@ -70,8 +89,29 @@ def build_dataset(
             sides[side] += [
                 _row(exchange, persona, group, names, recipe.seed, variant) for variant in range(variants)
             ]
+        if orders:
+            _add_orders(sides, orders, persona, own, names, recipe)
     _add_others(sides, others, recipe.seed)
     return _write(folder, recipe, {side: _without_copies(rows) for side, rows in sides.items()})
+
+
+def _add_orders(
+    sides: Sides, orders: Orders, persona: str, exchanges: Sequence[Exchange], names: Names, recipe: Recipe
+) -> None:
+    """Rows of each way to ask, on the side of its group; answers that are learnt come from what is learnt."""
+    held_out = [_is_held_out(group, recipe.seed) for group in groups(persona, exchanges)]
+    for side, variants in ((TRAIN, recipe.variants), (HELD_OUT, 1)):
+        answers = [it for it, kept in zip(exchanges, held_out, strict=True) if side == HELD_OUT or not kept]
+        deflections = orders.deflections.get(persona, ())
+        voice = Voice(orders.personas[persona], answers, deflections, names, orders.actions)
+        for act, phrase in orders.ways():
+            group = group_of(act, phrase)
+            if _is_held_out(group, recipe.seed) != (side == HELD_OUT):
+                continue
+            for variant in range(variants):
+                random = Random(f"{recipe.seed}/{group}/{persona}/{variant}")  # noqa: S311 - data, no secret
+                if asked := order(voice, act, phrase, random):
+                    sides[side].append(_row(asked, persona, group, names, recipe.seed, 0))
 
 
 def _add_others(sides: Sides, others: Iterable[DataRow], seed: int) -> None:

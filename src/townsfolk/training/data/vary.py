@@ -59,7 +59,7 @@ def moved(exchange: Exchange, names: Names, random: Random) -> Exchange:
     What is hostile stays where it is: how far off it is decides what to do (`acts.inconsistent`).
     """
     near, reply = dict(exchange.near), exchange.reply
-    if _numbers(reply) - {parts_of(place)[0] for place in near.values()} or _RELATIVE & {*words(reply)}:
+    if numbers_in(reply) - {parts_of(place)[0] for place in near.values()} or _RELATIVE & {*words(reply)}:
         return exchange  # it reckons: "nine steps, two before the lava", "five north, just past the door"
     for what, place in exchange.near.items():
         steps, *rest = parts_of(place)
@@ -113,7 +113,8 @@ def _place(steps: int, way: str, written: str) -> str:
     return f'{steps} {way} "{written}"' if written else f"{steps} {way}"
 
 
-def _numbers(text: str) -> set[int]:
+def numbers_in(text: str) -> set[int]:
+    """Numbers that `text` tells, in digits or words."""
     return {NUMBERS.index(w) if w in NUMBERS else int(w) for w in words(text) if w in NUMBERS or w.isdigit()}
 
 
