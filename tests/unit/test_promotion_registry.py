@@ -63,8 +63,6 @@ def test_a_version_is_copied_whole_and_nothing_else_is(tmp_path: Path) -> None:
         "manifest.json",
     }
     assert registry.add("guard", tmp_path / "run", A) == folder
-    registry.attach("guard", A, "verdict.json", b"{}")
-    assert (folder / "verdict.json").read_bytes() == b"{}"
 
 
 def test_what_is_no_version_is_refused(tmp_path: Path) -> None:

@@ -82,11 +82,6 @@ class Registry:
                 copy_whole(source, [*ADAPTER_FILES, *beside], target)
         return target
 
-    def attach(self, persona: str, version: str, name: str, data: bytes) -> None:
-        """Write `data` beside the version as `name`: its evaluation, its verdict. Raises UnknownName."""
-        with self._locked():
-            write_whole(self.known(persona, version) / name, data)
-
     def folder_of(self, persona: str, version: str) -> Path:
         return self.folder / persona / version[:SHORT]
 
@@ -105,10 +100,6 @@ class Registry:
     def record(self, persona: str) -> Record:
         """What serves the persona. Raises AdapterError: `registry.json` can't be read."""
         return self._read().personas.get(persona, Record())
-
-    def personas(self) -> tuple[str, ...]:
-        """Those of which something was decided. Raises as `record`."""
-        return tuple(self._read().personas)
 
     def history(self) -> tuple[AdapterChange, ...]:
         """All that was decided, the latest last. Raises as `record`."""
@@ -204,8 +195,11 @@ class Registry:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        with locked(self.folder / "lock"):
-            yield
+        try:
+            with locked(self.folder / "lock"):
+                yield
+        except OSError as error:
+            raise AdapterError(f"{self.folder}: can't be written ({error}): check space and owner") from error
 
 
 def standing(persona: str, record: Record) -> Standing:

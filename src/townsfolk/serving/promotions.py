@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from townsfolk.config import PromotionSettings
-from townsfolk.errors import AdapterError, InvalidRequest, StoreError
+from townsfolk.errors import AdapterError, InvalidRequest, StoreError, TownsfolkError
 from townsfolk.feedback.store import Store
 from townsfolk.personas import PersonaLibrary
-from townsfolk.promotion.registry import ADAPTER, SHIPPED, SHORT, Record, Registry, Trial, standing
+from townsfolk.promotion.registry import ADAPTER, SHIPPED, SHORT, Record, Registry, Trial
 from townsfolk.promotion.trial import Rule, judge
 from townsfolk.serving.adapters import AdapterShelf, Source
 from townsfolk.types import Standing
@@ -82,10 +82,6 @@ class Promotions:
         self.follow()
         return told
 
-    def standings(self) -> list[Standing]:
-        """What each persona is served with."""
-        return [standing(name, record) for name, record in sorted(self._followed.items())]
-
     def look(self) -> list[str]:
         """End the trials that are over or go badly; gives the personas that are served otherwise now."""
         for name, record in list(self._followed.items()):
@@ -100,7 +96,12 @@ class Promotions:
         """Look every `promotion.watch_seconds` until cancelled; `on_change` is told the personas."""
         while True:
             await asyncio.sleep(self._settings.watch_seconds)
-            for name in await asyncio.to_thread(self.look):
+            try:
+                changed = await asyncio.to_thread(self.look)
+            except TownsfolkError as error:
+                log.error("the registry was not followed: %s", error)
+                continue
+            for name in changed:
                 on_change(name)
 
     def _judge(self, name: str, record: Record, trial: Trial) -> None:
