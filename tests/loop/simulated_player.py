@@ -1,9 +1,11 @@
-"""A player with a taste, who plays over the real HTTP API and rates by it.
+"""Players of one taste, who play over the real HTTP API and rate by it.
 
-What it likes: short replies that name a direction. It refuses to know whether anybody learns from its thumbs.
+What they like: short replies that name a direction. They refuse to know whether anybody learns from their
+thumbs.
 """
 
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -16,6 +18,8 @@ DIRECTIONS = frozenset(get_args(Direction)) - {"here"}
 SHORT = 12
 """Words of a reply that is still short."""
 AT_ONCE = 8
+PLAYERS = 40
+"""Names that they go by: datasets are split by player."""
 WAIT_MS = 5_000
 
 Taste = Callable[[str], bool]
@@ -37,7 +41,7 @@ class Heard:
 
 
 class SimulatedPlayer:
-    """Plays one game. `http` has the service's address, and its token if it asks for one."""
+    """All of them, in one game. `http` has the service's address, and its token if it asks for one."""
 
     def __init__(self, http: httpx.Client, game_id: str, actions: Sequence[ActionSpec]) -> None:
         self._http, self._game_id = http, game_id
@@ -74,7 +78,9 @@ class SimulatedPlayer:
 
     def _as_new(self, scene: Observation) -> Observation:
         self._met += 1
-        return scene.model_copy(update={"villager_id": f"v{self._met}"})
+        who = scene.events[-1].who
+        known = re.sub(rf"\b{re.escape(who)}\b", f"{who}{self._met % PLAYERS}", scene.model_dump_json())
+        return Observation.model_validate_json(known).model_copy(update={"villager_id": f"v{self._met}"})
 
     def _step(self, scenes: Sequence[Observation]) -> dict[str, Any]:
         request = StepRequest(game_id=self._game_id, observations=tuple(scenes), max_wait_ms=WAIT_MS)

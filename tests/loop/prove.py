@@ -1,0 +1,226 @@
+"""Proof that the loop closes: a player rates by a taste, a night passes, villagers are more to it.
+
+    scripts/prove-loop [--persona explorer] [--turns 400] [--fresh 100] [--folder run/prove-loop]
+
+Three villages, each with a home of its own, one after the other: the player's thumbs are honest but for a
+tenth; inverted; and twenty of them are drawn by lot. Every stage leaves a file, so that a run that was cut
+off goes on; the last one is `proof.json`. Hours on two cores: not for CI.
+"""
+
+import argparse
+import json
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from simulated_player import Heard, SimulatedPlayer, met, short_with_direction, thumbs
+
+from townsfolk.config import Settings, load_settings
+from townsfolk.demo.children import Child, free_port, stopped_at_end
+from townsfolk.promotion.nightly import REPORT
+from townsfolk.training.data import read_actions
+from townsfolk.training.data.rows import HELD_OUT, TRAIN, read_rows
+from townsfolk.types import EventKind, Observation
+
+WRONG = 0.1
+GAIN = 0.25
+"""Of fresh contexts, on how many more the preference must be met."""
+START_S = 120
+
+
+@dataclass(frozen=True)
+class Village:
+    """A service with a home of its own.
+
+    Attributes:
+        rates: thumbs for what was heard.
+    """
+
+    name: str
+    home: Path
+    persona: str
+    rates: Callable[[Sequence[Heard]], list[int]]
+
+    def settings(self, model: Path) -> Settings:
+        """Everything it keeps is in `home`; no trial, so that what the gate passes is live at once."""
+        return load_settings(
+            engine={"model": model},
+            http={"port": free_port(socket.SOCK_STREAM)},
+            grpc={"enabled": False},
+            store={
+                "url": f"sqlite:///{self.home / 'village.db'}",
+                "spool_dir": self.home / "spool",
+                "behaviour_log": self.home / "behaviour.jsonl",
+            },
+            promotion={"registry_dir": self.home / "registry", "trial_turns": 0},
+            nightly={"home": self.home / "nights"},
+        )
+
+
+@dataclass(frozen=True)
+class Proof:
+    """All villages, and the scenes they are tried on.
+
+    Attributes:
+        known: scenes to play and rate; fresh: to measure on, which no dataset trains on.
+    """
+
+    folder: Path
+    model: Path
+    data: Path
+    persona: str
+    known: Sequence[Observation]
+    fresh: Sequence[Observation]
+
+    def run(self) -> dict[str, Any]:
+        """Gives the whole proof; writes it to `proof.json`."""
+        honest = self._village("honest", lambda heard: thumbs(heard, short_with_direction, WRONG, 1))
+        turned = self._village(
+            "inverted", lambda heard: [-value for value in thumbs(heard, short_with_direction, WRONG, 1)]
+        )
+        by_lot = self._village("random", lambda heard: thumbs(heard, lambda _: True, 0.5, 2))
+        found = {
+            "honest": self._learn(honest, self.known),
+            "inverted": self._learn(turned, self.known),
+            "random": self._learn(by_lot, self.known[:20]),
+        }
+        proof = {"proven": proven(found), "gain": GAIN, "wrong_thumbs": WRONG, **found}
+        (self.folder / "proof.json").write_text(json.dumps(proof, indent=1), encoding="utf-8")
+        return proof
+
+    def _village(self, name: str, rates: Callable[[Sequence[Heard]], list[int]]) -> Village:
+        return Village(name, self.folder / name, self.persona, rates)
+
+    def _learn(self, village: Village, scenes: Sequence[Observation]) -> dict[str, Any]:
+        """Play, rate, sleep over it, and measure: each once."""
+        village.home.mkdir(parents=True, exist_ok=True)
+        before = self._once(village, "before", lambda: self._measured(village))
+        self._once(village, "rated", lambda: self._rated(village, scenes))
+        night = self._once(village, "night", lambda: self._night(village))
+        after = self._once(village, "after", lambda: self._measured(village))
+        return {"before": before["met"], "after": after["met"], **night}
+
+    def _once(self, village: Village, stage: str, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        file = village.home / f"{stage}.json"
+        if not file.exists():
+            print(f"{time.strftime('%H:%M:%S')} {village.name}: {stage}", flush=True)
+            text = json.dumps(act())
+            fresh = file.with_suffix(".tmp")
+            fresh.write_text(text, encoding="utf-8")
+            fresh.replace(file)
+        told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return told
+
+    # --- stages ---------------------------------------------------------------------------------
+
+    def _measured(self, village: Village) -> dict[str, Any]:
+        with self._player(village, "fresh") as player:
+            heard = list(player.play(self.fresh))
+        return {"met": met(heard, short_with_direction), "replies": [it.speech for it in heard]}
+
+    def _rated(self, village: Village, scenes: Sequence[Observation]) -> dict[str, Any]:
+        """Cut off, it is played again from the start, with the ratings so far kept: more, not other ones."""
+        with self._player(village, "played") as player:
+            heard = list(player.play(scenes))
+            given = village.rates(heard)
+            for it, value in zip(heard, given, strict=True):
+                player.rate(it, value)
+        return {"turns": len(heard), "up": given.count(1), "met": met(heard, short_with_direction)}
+
+    def _night(self, village: Village) -> dict[str, Any]:
+        config = self._config(village)
+        words = ("nightly", "--persona", self.persona, "--config", str(config))
+        subprocess.run([sys.executable, "-m", "townsfolk.cli", *words], check=True)
+        (report,) = (village.home / "nights" / self.persona).glob(f"*/{REPORT}")
+        night = json.loads(report.read_text(encoding="utf-8"))
+        steps = night["steps"]
+        return {"outcome": night["outcome"], "examine": steps.get("examine"), "gate": steps.get("gate")}
+
+    @contextmanager
+    def _player(self, village: Village, game_id: str) -> Iterator[SimulatedPlayer]:
+        config = self._config(village)
+        settings = load_settings(config)
+        command = [sys.executable, "-m", "townsfolk.cli", "serve", "--config", str(config)]
+        service = Child("the service", command, village.home / "serve.log")
+        url = f"http://127.0.0.1:{settings.http.port}"
+        with stopped_at_end([service]), httpx.Client(base_url=url, timeout=300) as http:
+            service.start()
+            _wait_until_ready(service, http)
+            yield SimulatedPlayer(http, game_id, read_actions(self.data / "names"))
+
+    def _config(self, village: Village) -> Path:
+        file = village.home / "settings.yaml"
+        text = village.settings(self.model).model_dump_json(indent=1)  # JSON is YAML
+        file.write_text(text, encoding="utf-8")
+        return file
+
+
+def proven(found: dict[str, dict[str, Any]]) -> bool:
+    """More to the player's taste by `GAIN`, the other way where thumbs are inverted, and not by lot."""
+    honest, turned, by_lot = found["honest"], found["inverted"], found["random"]
+    return (
+        honest["outcome"] == "promoted"
+        and honest["after"] >= honest["before"] + GAIN
+        and turned["after"] < turned["before"]
+        and by_lot["outcome"] != "promoted"
+    )
+
+
+def scenes(dataset: Path, file: str, persona: str, count: int) -> list[Observation]:
+    """Scenes of the dataset in which a player speaks, drawn by lot."""
+    spoken = [
+        row.observation
+        for row in read_rows(dataset / file)
+        if row.persona == persona and row.observation and _is_spoken(row.observation)
+    ]
+    random.Random(0).shuffle(spoken)
+    return spoken[:count]
+
+
+def _is_spoken(scene: Observation) -> bool:
+    return any(event.kind is EventKind.SPOKEN_TO for event in scene.events)
+
+
+def _wait_until_ready(service: Child, http: httpx.Client) -> None:
+    until = time.monotonic() + START_S
+    while time.monotonic() < until:
+        service.require_alive()
+        try:
+            if http.get("/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass  # it does not listen yet
+        time.sleep(0.5)
+    raise TimeoutError(f"the service was not ready within {START_S} s:\n{service.tail()}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--persona", default="explorer")
+    parser.add_argument("--turns", type=int, default=400, help="played and rated")
+    parser.add_argument("--fresh", type=int, default=100, help="contexts to measure on")
+    parser.add_argument("--folder", type=Path, default=Path("run/prove-loop"))
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    told = parser.parse_args()
+    dataset = told.folder / "dataset"
+    if not dataset.exists():
+        words = ["data", "build", str(dataset), "--data", str(told.data), "--variants", "1"]
+        subprocess.run([sys.executable, "-m", "townsfolk.cli", *words], check=True)
+    known = scenes(dataset, TRAIN, told.persona, told.turns)
+    fresh = scenes(dataset, HELD_OUT, told.persona, told.fresh)
+    model = load_settings().engine.model
+    found = Proof(told.folder, model, told.data, told.persona, known, fresh).run()
+    print(json.dumps({key: value for key, value in found.items() if key != "replies"}, indent=1))
+    sys.exit(not found["proven"])
+
+
+if __name__ == "__main__":
+    main()
