@@ -169,6 +169,19 @@ class PromotionSettings(Section):
     """How often trials are looked at."""
 
 
+class NightlySettings(Section):
+    """How `townsfolk nightly` learns."""
+
+    home: HomePath = Field(default_factory=lambda: default_home() / "nightly")
+    """A folder for each night, its steps and its report."""
+    stage: Literal["kto", "ppo"] = "kto"
+    """How a candidate learns: from thumbs, or from the reward model."""
+    recipes: HomePath = Path("configs")
+    """Folder of `reward.yaml`, `kto.yaml` and `ppo.yaml`; persona, data and parent are the night's own."""
+    scenarios: int = Field(default=150, ge=1)
+    """Of each suite, how many a candidate is examined on, and what serves as well."""
+
+
 class Settings(BaseSettings):
     """All settings of the service. `extra` keys are refused, so that a typo is told."""
 
@@ -187,6 +200,7 @@ class Settings(BaseSettings):
     store: StoreSettings = Field(default_factory=StoreSettings)
     policy: PolicySettings = PolicySettings()
     promotion: PromotionSettings = Field(default_factory=PromotionSettings)
+    nightly: NightlySettings = Field(default_factory=NightlySettings)
     personas_dirs: tuple[HomePath, ...] = ()
     """Folders of personas beside those shipped; a later one replaces a name of an earlier one."""
     adapters_dirs: tuple[HomePath, ...] = ()

@@ -58,6 +58,12 @@ def test_a_step_may_end_the_night(tmp_path: Path) -> None:
     assert (report["outcome"], log.read_text()) == ("nothing new was rated", "a")
 
 
+def test_a_night_of_yesterday_is_left(tmp_path: Path) -> None:
+    (tmp_path / "20200101-023000" / "a").mkdir(parents=True)
+    with night_folder(tmp_path) as folder:
+        assert folder.name > "2026"
+
+
 def test_one_night_at_a_time(tmp_path: Path) -> None:
     with night_folder(tmp_path), pytest.raises(InvalidRequest, match="another townsfolk nightly"):
         night(tmp_path)

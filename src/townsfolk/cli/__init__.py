@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from townsfolk.cli import data, models, personas, play, promote, rollback, serve, settings, train
+from townsfolk.cli import data, models, nightly, personas, play, promote, rollback, serve, settings, train
 from townsfolk.cli import eval as evaluation
 from townsfolk.errors import TownsfolkError
 
@@ -23,6 +23,7 @@ app.add_typer(data.app, name="data")
 app.command("personas")(personas.personas)
 app.command("settings")(settings.settings)
 app.command("play")(play.play)
+app.command("nightly")(nightly.nightly)
 app.command("promote")(promote.promote)
 app.command("rollback")(rollback.rollback)
 app.command("train", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train.train)

@@ -46,9 +46,7 @@ def add_version(settings: Settings, persona: str, folder: Path) -> str:
     return adapter.content_hash
 
 
-def put_live(
-    settings: Settings, persona: str, version: str, url: str = "", reasons: tuple[str, ...] = ()
-) -> tuple[bool, dict[str, object]]:
+def put_live(settings: Settings, persona: str, version: str, url: str = "") -> tuple[bool, dict[str, object]]:
     """Whether a running service serves the version now, and what the persona is served with.
 
     Raises InvalidRequest: the service refuses.
@@ -59,7 +57,7 @@ def put_live(
     if told is not None:
         return True, told
     registry = Registry(settings.promotion.registry_dir)
-    standing = registry.promote(persona, version, settings.promotion.canary_share, reasons)
+    standing = registry.promote(persona, version, settings.promotion.canary_share)
     if standing.trial and not settings.promotion.trial_turns:
         standing = registry.confirm(persona, version)
     return False, standing.model_dump()

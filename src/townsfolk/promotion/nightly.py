@@ -19,6 +19,7 @@ from townsfolk.promotion.disk import locked, write_whole
 from townsfolk.types import Message
 
 RESULT, REPORT, PAGE = "result.json", "report.json", "report.md"
+DAY_S = 86_400
 
 
 class Result(Message):
@@ -99,18 +100,25 @@ class Night:
 def night_folder(home: Path) -> Iterator[Path]:
     """The folder of the night that is not over yet, else of a new one; held so that nobody else has it.
 
+    A night that can't come to its end is left after a day: its data is old, and its fault may be in it.
+
     Raises:
         InvalidRequest: another process is at it.
     """
     try:
         with locked(home / "lock", wait=False):
-            nights = sorted(folder for folder in home.glob("*-*") if folder.is_dir())
-            if nights and not (nights[-1] / REPORT).exists():
-                yield nights[-1]
-            else:
-                yield home / time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+            nights = sorted(folder.name for folder in home.glob("*-*") if folder.is_dir())
+            name = nights[-1] if nights else ""
+            if name <= _named(time.time() - DAY_S) or (home / name / REPORT).exists():
+                name = _named(time.time())
+            yield home / name
     except BlockingIOError as error:
         raise InvalidRequest(f"{home} is in use: another townsfolk nightly runs; wait for it") from error
+
+
+def _named(at: float) -> str:
+    """Later nights have later names."""
+    return time.strftime("%Y%m%d-%H%M%S", time.gmtime(at))
 
 
 def _page(report: Mapping[str, Any]) -> Iterator[str]:

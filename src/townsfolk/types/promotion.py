@@ -8,7 +8,7 @@ from townsfolk.types.base import Id, Message, PersonaName, Text
 
 ContentHash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 ChangeKind = Literal["passed", "refused", "tried", "confirmed", "rolled_back"]
-MAX_REASONS = 32
+MAX_REASONS = 128
 
 
 class PromoteAdapter(Message):

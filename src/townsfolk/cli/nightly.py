@@ -1,0 +1,47 @@
+"""`townsfolk nightly`: from the day's ratings to better villagers, where the gate lets them."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from townsfolk.cli.options import AsJson, ConfigFile
+from townsfolk.cli.promote import add_version, put_live
+from townsfolk.config import Settings, load_settings
+
+
+def nightly(
+    persona: Annotated[list[str] | None, typer.Option(help="Who learns; may be repeated. Else all.")] = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Collect, build, train, evaluate, and promote what passes the gate; what was cut off goes on."""
+    from townsfolk.personas import PersonaLibrary
+
+    settings = load_settings(config)
+    library = PersonaLibrary.read(settings.personas_dirs)
+    names = persona or sorted(library.personas)
+    reports = [_night(settings, library.get(name).name, config, as_json) for name in names]
+    if as_json:
+        print(json.dumps(reports))
+
+
+def _night(settings: Settings, persona: str, config: Path | None, quiet: bool) -> dict[str, object]:
+    from townsfolk.promotion.nightly import PAGE, Night, night_folder
+    from townsfolk.serving.night import NightPlan
+
+    def promote(folder: Path) -> str:
+        version = add_version(settings, persona, folder)
+        put_live(settings, persona, version)
+        return version
+
+    def told(step: str) -> None:
+        if not quiet:
+            print(f"{persona}: {step}", flush=True)
+
+    with night_folder(settings.nightly.home / persona) as folder:
+        plan = NightPlan(persona, folder, settings, promote, config)
+        report = Night(persona, folder, plan.steps(), told).run()
+    told(f"{report['outcome']} ({folder / PAGE})")
+    return report

@@ -1,0 +1,117 @@
+"""A night's own judgement, on a tiny model; what is trained elsewhere is written here."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tiny_model import tiny_settings, write_random_adapter
+from townsfolk.config import Settings
+from townsfolk.engine import open_model
+from townsfolk.promotion.nightly import Night, Step
+from townsfolk.promotion.registry import ADAPTER, EVALUATION, MANIFEST, VERDICT, Registry
+from townsfolk.serving import Rooms
+from townsfolk.serving.night import NightPlan
+from townsfolk.training.data.rows import HELD_OUT, TRAIN, DataRow, write_rows
+from townsfolk.types import Manifest, Rating, Turn
+from world import observation, said
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return tiny_settings(tmp_path)
+
+
+def plan(settings: Settings, folder: Path) -> NightPlan:
+    config = folder / "settings.yaml"
+    config.write_text(settings.model_dump_json())
+    return NightPlan("explorer", folder / "night", settings, lambda run: "f" * 64, config)
+
+
+def test_twenty_random_ratings_end_the_night(settings: Settings, tmp_path: Path) -> None:
+    rooms, chance = Rooms.open(settings), random.Random(1)
+    for number in range(20):
+        turn = Turn(
+            turn_id=f"t{number}",
+            game_id="g",
+            villager_id="v",
+            persona="explorer",
+            adapter_hash="",
+            player=f"sam{number % 5}",
+            context="sam says: hello",
+            reply="Hello!",
+            started_at=number,
+        )
+        rooms.store.record_turn(turn)
+        value = chance.choice((-1, 1))
+        rating = {"turn_id": turn.turn_id, "player": turn.player, "value": value}
+        rooms.store.rate(Rating.model_validate(rating))
+    rooms.close()
+    night = plan(settings, tmp_path)
+    report = Night("explorer", night.home, night.steps()).run()
+    assert list(report["steps"]) == ["collect"]
+    assert "learning takes 50 in all" in report["outcome"]
+
+
+def prepared(night: NightPlan, replies: dict[str, str]) -> Step:
+    """The gate's step, with all that the steps before it leave."""
+    model = open_model(night.settings.engine.model)
+    manifest = Manifest(
+        persona="explorer",
+        stage="reward",
+        adapter_hash="a" * 64,
+        base="test@sha256:0",
+        template_hash="0" * 64,
+        dataset_hash="d",
+        rows=1,
+        steps=1,
+        seed=0,
+        metrics={"auc": 0.9},
+        created_at=0,
+    )
+    for step in ("reward", "learn"):
+        run = night.home / step / "run"
+        write_random_adapter(run / ADAPTER, model.params, model.base_hash)
+        (run / MANIFEST).write_text(manifest.model_dump_json())
+    rows = [
+        DataRow(
+            id=f"r{number}",
+            persona="explorer",
+            source="authored",
+            group=f"g{number}",
+            observation=observation(said(f"hello {number}")),
+            reply="Hello!",
+        )
+        for number in range(4)
+    ]
+    night.dataset.mkdir(parents=True)
+    write_rows(night.dataset / TRAIN, [])
+    write_rows(night.dataset / HELD_OUT, rows)
+    lines = [{"id": row.id, "replies": replies} for row in rows]
+    suites = {"held_out": {"explorer": {"tags": 1.0, "kl": 0.1}}}
+    report: dict[str, Any] = {"suites": suites, "replies": lines}
+    (night.home / "examine").mkdir()
+    (night.home / "examine" / EVALUATION).write_text(json.dumps(report))
+    return next(step for step in night.steps() if step.name == "gate")
+
+
+def test_the_gate_is_told_all_and_its_refusal_is_kept(settings: Settings, tmp_path: Path) -> None:
+    night = plan(settings, tmp_path)
+    gate = prepared(night, {"candidate": "hello there", "base": "the end"})
+    folder = tmp_path / "gate"
+    folder.mkdir()
+    result = gate.run(folder)
+    assert result.end.startswith("the gate refuses: 0 rated turns to learn from, at least 50")
+    assert result.figures["win_rate"] in (0.0, 1.0)  # one reply is the better one of all four contexts
+    assert json.loads((folder / VERDICT).read_text())["passed"] is False
+    (change,) = Registry(settings.promotion.registry_dir).history()
+    assert (change.kind, change.version) == ("refused", "a" * 64)
+
+
+def test_equal_replies_are_ties(settings: Settings, tmp_path: Path) -> None:
+    night = plan(settings, tmp_path)
+    (tmp_path / "gate").mkdir()
+    result = prepared(night, {"candidate": "hello", "base": "hello"}).run(tmp_path / "gate")
+    assert result.figures["win_rate"] == 0.5
