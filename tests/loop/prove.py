@@ -166,7 +166,7 @@ class Proof:
 def proven(found: dict[str, dict[str, Any]]) -> bool:
     """More to the player's taste by `GAIN`, the other way where thumbs are inverted, and not by lot."""
     honest, turned, by_lot = found["honest"], found["inverted"], found["random"]
-    return (
+    return bool(
         honest["outcome"] == "promoted"
         and honest["after"] >= honest["before"] + GAIN
         and turned["after"] < turned["before"]

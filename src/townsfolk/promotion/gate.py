@@ -107,7 +107,7 @@ def gate(
 def sign_test(won: int, lost: int) -> float:
     """P(so many wins or more of `won + lost`), were both as good: one-sided."""
     count = won + lost
-    return sum(comb(count, n) for n in range(won, count + 1)) / 2**count
+    return sum(comb(count, n) for n in range(won, count + 1)) / (1 << count)
 
 
 def auc_test(auc: float, up: int, down: int) -> float:
