@@ -99,7 +99,7 @@ def _model(config: SftConfig, served: ServedBase) -> Any:
 def _in_order(trainer: type) -> type:
     """`trainer` taking rows as they lie: what is compared sees the same batches."""
 
-    class InOrder(trainer):  # type: ignore[misc, valid-type]
+    class InOrder(trainer):  # type: ignore[misc]
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
             return torch.utils.data.SequentialSampler(self.train_dataset)
 
@@ -185,7 +185,8 @@ def _ratios(results: dict[str, Result]) -> dict[str, dict[str, float]]:
 
 
 def _gap(ours: Result, other: Result) -> float:
-    return max(abs(a - b) for a, b in zip(ours["losses"], other["losses"], strict=True))
+    gaps: list[float] = [abs(a - b) for a, b in zip(ours["losses"], other["losses"], strict=True)]
+    return max(gaps)
 
 
 def _told(results: dict[str, Result], threads: int) -> Result:

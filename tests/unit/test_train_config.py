@@ -84,7 +84,8 @@ def test_recipes_say_how_they_are_run_and_are_right(file: Path) -> None:
 
 
 def test_each_setting_is_explained() -> None:
-    for kind in (RunConfig, *CONFIGS.values()):
+    kinds: list[type[RunConfig]] = [RunConfig, *CONFIGS.values()]
+    for kind in kinds:
         for name, field in kind.model_fields.items():
             assert field.description, name
 
