@@ -34,7 +34,7 @@ def some_rows(tokenizer: ModelTokenizer, template: ChatTemplate, count: int, see
         said = " ".join(draw.choices(["hello", "the", "tree", "in", "there", "well"], k=draw.randint(1, 9)))
         prompt = tuple(template.encode([SYSTEM, ("user", said)]))
         reply = (*tokenizer.encode("hello there"[: draw.randint(2, 11)]), tokenizer.eos_id)
-        weight, reward = draw.uniform(0.5, 2), draw.uniform(-1, 1)
+        weight, reward = draw.uniform(0.5, 2), draw.uniform(0.1, 1)
         rows.append(TokenRow(f"row{number}", "guard", str(number), prompt, common, reply, (), reward, weight))
     return rows
 

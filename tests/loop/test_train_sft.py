@@ -83,6 +83,20 @@ def test_a_run_learns_and_leaves_what_is_served(home: Home, parent: Path) -> Non
     assert str(home.folder) not in (parent / "adapter" / "adapter_config.json").read_text()
 
 
+def test_what_was_disliked_is_not_imitated(home: Home, tmp_path: Path) -> None:
+    rows = [
+        replace(row, reward=reward) for row, reward in zip(home.rows, (None, 1.0, 0.0, -1.0), strict=False)
+    ]
+    config = config_for(home.served, tmp_path, max_steps=1)
+    manifest = sft.run(config, home.served, Rows(rows, (), "0" * 64), quiet=True)
+    assert manifest.rows == 2
+    disliked = Rows(rows[2:], (), "0" * 64)
+    with pytest.raises(ConfigError, match="no rows of guard for sft"):
+        sft.run(
+            config_for(home.served, tmp_path, output_dir=tmp_path / "none"), home.served, disliked, quiet=True
+        )
+
+
 def test_the_same_seed_gives_the_same_adapter(home: Home, parent: Path, tmp_path: Path) -> None:
     hashes = [
         sft.run(
@@ -224,3 +238,22 @@ def test_weights_of_cloning_are_one_on_average(home: Home) -> None:
     assert np.isclose(np.mean([row.weight for row in weighed]), 1)
     order = np.argsort([row.reward or 0 for row in rows])
     assert np.all(np.diff([weighed[i].weight for i in order]) >= 0)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("settings", [{"use_8bit": True}, {"use_fp16": True}, {"device": "cuda"}], ids=str)
+def test_what_needs_a_gpu_is_refused_without_one(
+    home: Home, tmp_path: Path, settings: dict[str, object]
+) -> None:
+    with pytest.raises(ConfigError, match="GPU"):
+        base.load_base(home.served, config_for(home.served, tmp_path, **settings))
+
+
+@pytest.mark.parametrize(
+    ("flags", "fast"), [("avx2 fma", False), ("avx2 avx512_bf16", True), ("asimd bf16 i8mm", True)]
+)
+def test_bfloat16_is_taken_where_the_processor_multiplies_in_it(
+    tmp_path: Path, flags: str, fast: bool
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"flags\t: fpu {flags} sse\n")
+    assert base.cpu_has_bfloat16(tmp_path / "cpuinfo") == fast

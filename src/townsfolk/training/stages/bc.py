@@ -19,9 +19,9 @@ MOST = 20.0
 
 
 def run(config: BcConfig, served: ServedBase, rows: Rows, quiet: bool = False) -> Manifest:
-    """Train as `sft.run` does, each row weighted by its reward."""
+    """Train as `sft` does, each row weighted by its reward."""
     weighted = weigh(rows.train, config.temperature)
-    return sft.run(config, served, replace(rows, train=weighted), quiet)
+    return sft.imitate(config, served, replace(rows, train=weighted), quiet)
 
 
 def weigh(rows: Sequence[TokenRow], temperature: float) -> list[TokenRow]:

@@ -5,7 +5,7 @@ It refuses to know texts: rows come as tokens, the manifest's facts from whoever
 
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import datasets
@@ -16,24 +16,34 @@ from townsfolk.errors import ConfigError
 from townsfolk.training.stages import base, trainers
 from townsfolk.training.stages.config import RunConfig
 from townsfolk.training.stages.packing import ATTENTION, Pack, batches_by_length, pack, target_log_probs
-from townsfolk.training.stages.run import Run as RunFolder
+from townsfolk.training.stages.run import Run
 from townsfolk.training.stages.served import ServedBase
-from townsfolk.training.stages.tokens import Ids, Rows
+from townsfolk.training.stages.tokens import Ids, Rows, TokenRow
 from townsfolk.types.manifest import Manifest
 
 
 def run(config: RunConfig, served: ServedBase, rows: Rows, quiet: bool = False) -> Manifest:
-    """Train as `config` says and write the adapter; what a crash cut short is continued.
+    """Train on the rows to imitate: those that players liked, or that nobody judged.
 
     Raises:
         ConfigError: there is nothing to learn, or the settings don't fit this machine or folder.
         AdapterError: the parent does not fit, or what was learnt can't be served.
     """
-    if not rows.train:
-        raise ConfigError(f"the dataset {config.dataset} has no rows of {config.persona}: check `persona`")
+    return imitate(
+        config, served, replace(rows, train=_liked(rows.train), held_out=_liked(rows.held_out)), quiet
+    )
 
-    def make(model: Any, folder: RunFolder) -> PackedTrainer:
-        model.get_base_model().set_attn_implementation(ATTENTION)
+
+def _liked(rows: Sequence[TokenRow]) -> list[TokenRow]:
+    return [row for row in rows if row.reward is None or row.reward > 0]
+
+
+def imitate(config: RunConfig, served: ServedBase, rows: Rows, quiet: bool = False) -> Manifest:
+    """Train on all `rows` by their weights and write the adapter."""
+    if not rows.train:
+        raise ConfigError(f"the dataset {config.dataset} has no rows of {config.persona} for {config.stage}")
+
+    def make(model: Any, folder: Run) -> PackedTrainer:
         return PackedTrainer(model, config, served, rows, folder)
 
     return trainers.train(config, served, rows, make, quiet=quiet)
@@ -42,15 +52,21 @@ def run(config: RunConfig, served: ServedBase, rows: Rows, quiet: bool = False) 
 class PackedTrainer(trl.SFTTrainer):  # type: ignore[misc]
     """TRL's trainer on packs of token rows."""
 
-    def __init__(
-        self, model: Any, config: RunConfig, served: ServedBase, rows: Rows, folder: RunFolder
-    ) -> None:
+    def __init__(self, model: Any, config: RunConfig, served: ServedBase, rows: Rows, folder: Run) -> None:
         self._rows, self._held_out = rows.train, rows.held_out[: config.eval_rows]
         self._opening: Ids = tuple(model.active_peft_config.alora_invocation_tokens or ())
         self._folder, self._tokens, self._since = folder, 0, time.monotonic()
+        model.get_base_model().set_attn_implementation(ATTENTION)
         super().__init__(
             model=model,
-            args=arguments(config, folder.checkpoints, bool(self._held_out)),
+            args=trainers.trl_arguments(
+                config,
+                folder.checkpoints,
+                trl.SFTConfig,
+                dataset_kwargs={"skip_prepare_dataset": True},
+                ddp_find_unused_parameters=False,
+                eval_strategy="epoch" if self._held_out else "no",
+            ),
             data_collator=self._collate,
             train_dataset=_indexes(len(self._rows), 0),
             eval_dataset=_indexes(len(self._held_out), len(self._rows)) if self._held_out else None,
@@ -133,14 +149,3 @@ class LengthSampler(torch.utils.data.Sampler):  # type: ignore[misc]
 
 def _indexes(count: int, first: int) -> Any:
     return datasets.Dataset.from_dict({"row": list(range(first, first + count))})
-
-
-def arguments(config: RunConfig, checkpoints: Path, evaluate: bool) -> Any:
-    """Our settings as those of TRL's SFTTrainer."""
-    return trainers.trl_arguments(
-        config,
-        checkpoints,
-        trl.SFTConfig,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        eval_strategy="epoch" if evaluate else "no",
-    )
