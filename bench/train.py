@@ -27,9 +27,8 @@ from rich.table import Table
 from townsfolk.cli.train import open_base, token_rows
 from townsfolk.training.data import read_exchanges, read_names
 from townsfolk.training.data.dataset import Recipe, build_dataset
-from townsfolk.training.stages import base, sft
+from townsfolk.training.stages import base, sft, trainers
 from townsfolk.training.stages.config import SftConfig
-from townsfolk.training.stages.packing import ATTENTION
 from townsfolk.training.stages.run import LOG, Run, read_log
 from townsfolk.training.stages.served import ServedBase
 from townsfolk.training.stages.tokens import Rows
@@ -108,7 +107,6 @@ def _in_order(trainer: type) -> type:
 
 def _ours(config: SftConfig, served: ServedBase, rows: Rows) -> Result:
     model = _model(config, served)
-    model.get_base_model().set_attn_implementation(ATTENTION)
     run = Run(config, quiet=True)
     run.open()
     trainer = _in_order(sft.PackedTrainer)(model, config, served, rows, run)
@@ -123,7 +121,7 @@ def _peer(config: SftConfig, served: ServedBase, rows: Rows, settings: dict[str,
         }
         for row in rows.train
     ]
-    ours = sft.arguments(config, config.output_dir / "peer", evaluate=False).to_dict()
+    ours = trainers.trl_arguments(config, config.output_dir / "peer", trl.SFTConfig).to_dict()
     same = {
         key: ours[key]
         for key in (

@@ -64,7 +64,6 @@ class PackedTrainer(trl.SFTTrainer):  # type: ignore[misc]
                 folder.checkpoints,
                 trl.SFTConfig,
                 dataset_kwargs={"skip_prepare_dataset": True},
-                ddp_find_unused_parameters=False,
                 eval_strategy="epoch" if self._held_out else "no",
             ),
             data_collator=self._collate,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 
 from townsfolk.training.stages import base
@@ -17,6 +18,9 @@ from townsfolk.training.stages.run import LOG, Run, is_main_process, open_run, r
 from townsfolk.training.stages.served import ServedBase
 from townsfolk.training.stages.tokens import Rows
 from townsfolk.types.manifest import Manifest
+
+STEPS = 2**31
+"""More than a run has: the seeds of its steps are its own."""
 
 
 def train(
@@ -42,6 +46,7 @@ def train(
     with open_run(config, quiet) as run:
         model, parent = base.with_adapter(base.load_base(served, config), served, config)
         trainer = make(model, run)
+        trainer.add_callback(SeededSteps())
         checkpoint = last_checkpoint(run.checkpoints)
         if checkpoint:
             run.continue_from(_step_of(checkpoint))
@@ -69,6 +74,17 @@ def _last_figures(log: Path) -> dict[str, float]:
         figures |= line
     figures.pop("step", None)
     return figures
+
+
+class SeededSteps(transformers.TrainerCallback):  # type: ignore[misc]
+    """What a step draws depends on the seed and the step alone: a run that is continued draws the same.
+
+    Trainers restore the generators' state of a checkpoint, but an evaluation after it draws from them too.
+    """
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        step = state.global_step * args.world_size + args.process_index
+        torch.manual_seed(args.seed * STEPS + step)
 
 
 class RunLog(transformers.TrainerCallback):  # type: ignore[misc]
