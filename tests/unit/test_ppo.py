@@ -6,18 +6,22 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import peft
 import pytest
+import torch
 
-from tiny_model import write_tiny_model
-from townsfolk.engine import ModelTokenizer
-from townsfolk.engine.adapters import base_reference, read_adapter
+from tiny_model import write_random_adapter, write_tiny_model
+from townsfolk.engine import ModelTokenizer, base_reference
+from townsfolk.engine.adapters import read_adapter
 from townsfolk.engine.model import open_model
 from townsfolk.errors import ConfigError
-from townsfolk.training.stages import ppo
+from townsfolk.training.stages import base, ppo
 from townsfolk.training.stages.config import PpoConfig
+from townsfolk.training.stages.ppo_judges import text_judge
 from townsfolk.training.stages.ppo_rollout import Sampled
 from townsfolk.training.stages.served import ServedBase
 from townsfolk.training.stages.tokens import Rows, TokenRow
+from townsfolk.types import RewardHead
 
 END = 2
 PROMPTS = [(1, 60 + n, 80 + n % 3, 10) for n in range(8)]
@@ -53,7 +57,7 @@ def config(folder: Path, **settings: Any) -> PpoConfig:
     told = {
         "max_steps": 8, "prompts": 8, "replies": 4, "batch_size": 32, "max_reply_tokens": 8, "threads": 1,
         "lr": 1e-2, "value_lr": 1e-2, "kl_target": 3.0, "kl_limit": 9.0, "dtype": "float32",
-        "schedule": "constant",
+        "schedule": "constant", "warmup": 0, "well_formed": 0, "right_action": 0, "no_echo": 0, "length": 0,
     }  # fmt: skip
     return PpoConfig(persona="wren", dataset=folder, output_dir=folder / "run", **told | settings)
 
@@ -95,10 +99,8 @@ def test_the_first_policy_out_of_bounds_ends_the_run_and_the_one_before_is_kept(
     assert "stopped after step" in capsys.readouterr().err
 
 
-def test_a_run_that_crashed_goes_on_to_the_same_adapter_and_its_child_begins_there(
-    served: ServedBase, tmp_path: Path
-) -> None:
-    short = {"max_steps": 4, "save_steps": 2, "batch_size": 8, "passes": 1}
+def test_a_run_that_crashed_goes_on_to_the_same_adapter(served: ServedBase, tmp_path: Path) -> None:
+    short = {"max_steps": 4, "save_steps": 2, "batch_size": 16, "passes": 1, "schedule": "cosine"}
     whole = config(tmp_path / "whole", **short)
     expected = ppo.run(whole, served, ROWS, quiet=True, judges=[even_tokens])
 
@@ -119,9 +121,31 @@ def test_a_run_that_crashed_goes_on_to_the_same_adapter_and_its_child_begins_the
     assert resumed.adapter_hash == expected.adapter_hash
     assert [it["reward"] for it in logged(broken)] == [it["reward"] for it in logged(whole)]
 
-    child = config(tmp_path / "child", parent=str(broken.output_dir), max_steps=1, passes=1)
-    assert ppo.run(child, served, ROWS, quiet=True, judges=[even_tokens]).parent == resumed.adapter_hash
-    assert logged(child)[0]["kl"] == 0
+
+def test_the_reward_model_judges_as_its_adapter_alone_does(served: ServedBase, tmp_path: Path) -> None:
+    """Four adapters on one trunk, packed rows: the same as that adapter on a model of its own, row by row."""
+    params = open_model(served.file).params
+    folder = write_random_adapter(tmp_path / "reward", params, served.sha256, seed=3)
+    parent = write_random_adapter(tmp_path / "parent", params, served.sha256, seed=4)
+    named = {"reward_model": str(folder), "parent": str(parent)}
+    told = config(tmp_path, max_steps=1, passes=1, length=0.5, no_end_penalty=0, **named)
+    replies: list[Sampled] = []
+
+    def listening(sampled: Sequence[Sampled]) -> list[float]:
+        replies.extend(sampled)
+        return [0.0] * len(sampled)
+
+    manifest = ppo.run(told, served, ROWS, quiet=True, judges=[listening])
+    assert manifest.parent == served.check_adapter(parent)
+    assert logged(told)[0]["kl"] == 0
+    judge = text_judge(told, served)
+    model = peft.PeftModel.from_pretrained(base.load_base(served, told), str(folder)).eval()
+    head = RewardHead.of(served.encode)
+    first = replies[: told.prompts * told.replies]
+    texts = [torch.tensor([row.prompt + reply]) for row, reply in first]
+    with torch.no_grad():
+        rewards = [float(head(model(input_ids=ids).logits[0, -1])) for ids in texts]
+    assert logged(told)[0]["reward"] == pytest.approx(fmean(rewards) + fmean(judge(first)), abs=1e-3)
 
 
 def test_a_run_needs_prompts_and_somebody_who_judges(served: ServedBase, tmp_path: Path) -> None:

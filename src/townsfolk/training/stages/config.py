@@ -129,20 +129,71 @@ class BcConfig(RunConfig):
     """How much rewards count: a row's weight is exp(reward / temperature), 1 on average."""
 
 
-class PpoConfig(RunConfig):
+class RewardConfig(RunConfig):
+    """A reward model, of rows that players judged."""
+
+    stage: ClassVar[Stage] = "reward"
+
+
+class KtoConfig(RunConfig):
+    """Thumbs up and down."""
+
+    stage: ClassVar[Stage] = "kto"
+    batch_size: int = Field(default=8, ge=2, le=1_024)
+    """Rows that one pass takes; the distance from the parent is estimated on their replies exchanged."""
+    beta: float = Field(default=0.1, gt=0, le=10)
+    """How much leaving the parent adapter costs."""
+
+
+class DpoConfig(RunConfig):
+    """Pairs of a better reply and a worse one."""
+
+    stage: ClassVar[Stage] = "dpo"
+    beta: float = Field(default=0.1, gt=0, le=10)
+    """How much leaving the parent adapter costs."""
+
+
+class SampledConfig(RunConfig):
+    """Replies that are drawn while it learns, and functions of their text that are worth something."""
+
+    replies: int = Field(default=4, ge=2, le=256)
+    """Drawn for each prompt."""
+    max_reply_tokens: int = Field(default=64, ge=2, le=1_024)
+    """Longer replies are cut off."""
+    temperature: float = Field(default=1.0, gt=0, le=10)
+    """Of the draw."""
+    well_formed: float = Field(default=1.0, ge=0, le=10)
+    """What it is worth to write a tag well, or none."""
+    right_action: float = Field(default=2.0, ge=0, le=10)
+    """What it is worth to do as the row's own reply does."""
+    no_echo: float = Field(default=1.0, ge=0, le=10)
+    """What it is worth not to give back the player's words."""
+    length: float = Field(default=0.5, ge=0, le=10)
+    """What it is worth to say something, in few words."""
+
+
+class GrpoConfig(SampledConfig):
+    """Rewards that are functions of a reply's text, compared within the replies to one prompt."""
+
+    stage: ClassVar[Stage] = "grpo"
+    beta: float = Field(default=0.04, ge=0, le=10)
+    """How much leaving the parent adapter costs."""
+
+    @model_validator(mode="after")
+    def _whole_groups(self) -> "GrpoConfig":
+        if self.batch_size % self.replies:
+            raise ValueError(f"batch_size {self.batch_size} must be a multiple of replies {self.replies}")
+        return self
+
+
+class PpoConfig(SampledConfig):
     """PPO on sampled replies. A step is a round of sampling and learning."""
 
     stage: ClassVar[Stage] = "ppo"
     reward_model: str = ""
-    """The folder of a run of `reward`, or of its adapter; its rewards are what PPO raises."""
+    """The folder of a run of `reward`, whose rewards come on top of those of the text; empty: none."""
     prompts: int = Field(default=4, ge=1, le=1_024)
-    """Rows whose prompts a step samples replies to."""
-    replies: int = Field(default=4, ge=1, le=256)
-    """Sampled for each prompt; the prompt is computed once for all of them."""
-    max_reply_tokens: int = Field(default=64, ge=2, le=1_024)
-    """Longer replies are cut off."""
-    temperature: float = Field(default=1.0, gt=0, le=2)
-    """Of sampling; probabilities and KL are those at this temperature."""
+    """Rows that a step draws replies to."""
     no_end_penalty: float = Field(default=1.0, ge=0)
     """Taken off the reward of a reply that was cut off."""
     passes: int = Field(default=2, ge=1, le=64)
@@ -171,61 +222,9 @@ class PpoConfig(RunConfig):
     """Share of the parent's distinct-2 under which the run stops."""
 
 
-class RewardConfig(RunConfig):
-    """A reward model, of rows that players judged."""
-
-    stage: ClassVar[Stage] = "reward"
-
-
-class KtoConfig(RunConfig):
-    """Thumbs up and down."""
-
-    stage: ClassVar[Stage] = "kto"
-    batch_size: int = Field(default=8, ge=2, le=1_024)
-    """Rows that one pass takes; the distance from the parent is estimated on their replies exchanged."""
-    beta: float = Field(default=0.1, gt=0, le=10)
-    """How much leaving the parent adapter costs."""
-
-
-class DpoConfig(RunConfig):
-    """Pairs of a better reply and a worse one."""
-
-    stage: ClassVar[Stage] = "dpo"
-    beta: float = Field(default=0.1, gt=0, le=10)
-    """How much leaving the parent adapter costs."""
-
-
-class GrpoConfig(RunConfig):
-    """Rewards that are functions of a reply's text; replies are drawn while it learns."""
-
-    stage: ClassVar[Stage] = "grpo"
-    replies: int = Field(default=4, ge=2, le=64)
-    """Drawn for each prompt and compared with each other; batch_size is a multiple of it."""
-    max_reply_tokens: int = Field(default=64, ge=1, le=1_024)
-    """Longer replies are cut off."""
-    temperature: float = Field(default=1.0, gt=0, le=10)
-    """Of the draw."""
-    beta: float = Field(default=0.04, ge=0, le=10)
-    """How much leaving the parent adapter costs."""
-    well_formed: float = Field(default=1.0, ge=0, le=10)
-    """What it is worth to write a tag well, or none."""
-    right_action: float = Field(default=2.0, ge=0, le=10)
-    """What it is worth to do as the row's own reply does."""
-    no_echo: float = Field(default=1.0, ge=0, le=10)
-    """What it is worth not to give back the player's words."""
-    length: float = Field(default=0.5, ge=0, le=10)
-    """What it is worth to say something, in few words."""
-
-    @model_validator(mode="after")
-    def _whole_groups(self) -> "GrpoConfig":
-        if self.batch_size % self.replies:
-            raise ValueError(f"batch_size {self.batch_size} must be a multiple of replies {self.replies}")
-        return self
-
-
 CONFIGS: Mapping[str, type[RunConfig]] = {
     kind.stage: kind
-    for kind in (SftConfig, BcConfig, RewardConfig, KtoConfig, DpoConfig, PpoConfig, GrpoConfig)
+    for kind in (SftConfig, BcConfig, RewardConfig, KtoConfig, DpoConfig, GrpoConfig, PpoConfig)
 }
 """A stage's settings by its name; its module of the same name has `run(config, served, rows, quiet)`."""
 Config = TypeVar("Config", bound=RunConfig)

@@ -16,7 +16,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from statistics import fmean
 from typing import Any
@@ -26,10 +26,7 @@ import transformers
 from torch import Tensor
 
 from townsfolk.errors import ConfigError
-from townsfolk.training.stages import (
-    base,  # first: it keeps the libraries offline  # isort: split
-    ppo_math,
-)
+from townsfolk.training.stages import base, ppo_math
 from townsfolk.training.stages.artifact import Trained, save_adapter
 from townsfolk.training.stages.config import PpoConfig
 from townsfolk.training.stages.packing import ATTENTION
@@ -41,6 +38,7 @@ from townsfolk.training.stages.ppo_checkpoint import (
     save_checkpoint,
 )
 from townsfolk.training.stages.ppo_experience import Experience, Judge, look_at, padded
+from townsfolk.training.stages.ppo_judges import judges_of, text_weights
 from townsfolk.training.stages.ppo_rollout import Sampled, Sampling, sample_replies
 from townsfolk.training.stages.ppo_trunk import POLICY, Trunk
 from townsfolk.training.stages.run import Run, open_run
@@ -57,7 +55,7 @@ def run(
     """Train as `config` says and write the policy's adapter; what a crash cut short is continued.
 
     Args:
-        judges: besides the reward model that `config` may name; a reply's reward is the sum of all.
+        judges: besides those that `config` names; a reply's reward is the sum of all.
 
     Raises:
         ConfigError: there are no prompts or no judge, or the settings don't fit this machine or folder.
@@ -68,7 +66,7 @@ def run(
         model, parent = base.with_adapter(base.load_base(served, config), served, config)
         model.get_base_model().set_attn_implementation(ATTENTION)
         trunk = Trunk(model, config.temperature)
-        ppo = Ppo(config, trunk, judges, rows.train, under_way)
+        ppo = Ppo(config, trunk, [*judges, *judges_of(config, served, trunk)], rows.train, under_way)
         ppo.train()
         trained = Trained(
             config=config,
@@ -85,7 +83,7 @@ def run(
 def _refuse_in_vain(config: PpoConfig, rows: Rows, judges: Sequence[Judge]) -> None:
     if not rows.train:
         raise ConfigError(f"the dataset {config.dataset} has no rows of {config.persona}: check `persona`")
-    if not judges:
+    if not (judges or config.reward_model or text_weights(config)):
         raise ConfigError("nobody judges the replies: name a `reward_model` (townsfolk train reward)")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("ppo computes in one process: start it without accelerate launch")
@@ -96,7 +94,7 @@ class Ppo:
 
     Attributes:
         kept_step: rounds that the policy has had which was within bounds last; at the end it is the trunk's.
-        kept_figures: of that policy, and the parent's reward.
+        kept_figures: of that policy, and `reward_at_start`, `distinct_bigrams_at_start` of the parent.
     """
 
     def __init__(
@@ -105,14 +103,16 @@ class Ppo:
         self._config, self._trunk, self._judges, self._rows, self._log = config, trunk, judges, rows, log
         self._end = rows[0].reply[-1]
         self._steps = config.max_steps or math.ceil(config.epochs * len(rows) / config.prompts)
-        self._groups = [
+        groups = [
             {"params": trunk.policy_parameters, "lr": config.lr},
             {"params": [*trunk.value_head.parameters()], "lr": config.value_lr},
         ]
-        self._optimizer = torch.optim.AdamW(self._groups, weight_decay=config.weight_decay)
-        self._schedule = transformers.get_scheduler(
-            config.schedule, self._optimizer, math.ceil(config.warmup * self._steps), self._steps
+        self._optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+        kind = "constant_with_warmup" if config.schedule == "constant" else config.schedule
+        schedule = transformers.get_scheduler(
+            kind, self._optimizer, math.ceil(config.warmup * self._steps), self._steps
         )
+        self._share_of_rate: Callable[[int], float] = schedule.lr_lambdas[0]  # of a step; keeps no state
         self._controller = ppo_math.KlController(config.kl_target, config.kl_gain)
         self._coefficient = config.kl_start
         self._kept = trunk.policy()
@@ -132,7 +132,7 @@ class Ppo:
             if not fault:
                 self._keep(step, figures)
                 if step < self._steps:
-                    figures |= self._learn(seen, scores, random)
+                    figures |= self._learn(step, seen, scores, random)
             figures["tokens_per_s"] = round(int(seen.mask.sum()) / (time.monotonic() - began), 1)
             self._log.log(step, self._steps, **figures)
             if fault:
@@ -177,7 +177,7 @@ class Ppo:
         """What is wrong with a policy whose replies gave `figures`; "": nothing."""
         kl, distinct = figures["kl"], figures["distinct_bigrams"]
         least = self._config.distinct_floor * self.kept_figures.get("distinct_bigrams_at_start", 0.0)
-        if kl > self._config.kl_limit:
+        if not kl <= self._config.kl_limit:  # so that what is no number is out of bounds too
             return f"KL {kl:.2f} is over kl_limit {self._config.kl_limit}: raise kl_start, or lower lr"
         if distinct < least:
             return (
@@ -190,8 +190,10 @@ class Ppo:
         starts = {f"{name}_at_start": figures[name] for name in ("reward", "distinct_bigrams")}
         self.kept_figures = {**starts, **self.kept_figures, **figures}
 
-    def _learn(self, seen: Experience, scores: Sequence[float], random: Any) -> Figures:
+    def _learn(self, step: int, seen: Experience, scores: Sequence[float], random: Any) -> Figures:
         """Some passes over the replies, fewer where the policy has moved far from the one that sampled."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * self._share_of_rate(step)
         advantages, returns = self._advantages(seen, scores)
         learnt: list[Figures] = []
         for _ in range(self._config.passes):
@@ -240,16 +242,15 @@ class Ppo:
 
     def _step(self) -> None:
         """The two losses share no weight, so neither's gradient is to shorten the other's."""
-        for group in self._groups:
+        for group in self._optimizer.param_groups:
             torch.nn.utils.clip_grad_norm_(group["params"], self._config.max_grad_norm)
         self._optimizer.step()
         self._optimizer.zero_grad()
 
     def _after_learning(self, seen: Experience, learnt: Sequence[Figures]) -> Figures:
-        """Means of the passes' figures; learning rate and coefficient move on."""
-        rate = self._schedule.get_last_lr()[0]
-        self._schedule.step()
+        """Means of the passes' figures; the coefficient moves on."""
         self._coefficient = self._controller.next(self._coefficient, float(seen.kl.sum(1).mean()))
+        rate = self._optimizer.param_groups[0]["lr"]
         return {name: fmean(it[name] for it in learnt) for name in learnt[0]} | {"learning_rate": rate}
 
     def _save(self, step: int) -> None:
@@ -272,8 +273,6 @@ class Ppo:
         self._kept = dict(saved.tensors["kept"])
         self._trunk.value_head.load_state_dict(saved.tensors["value"])
         restore_optimizer(self._optimizer, saved.tensors["optimizer"])
-        for _ in range(saved.step):
-            self._schedule.step()
         facts = dict(saved.facts)
         self._coefficient, self.kept_step = facts.pop("coefficient"), int(facts.pop("kept_step"))
         self.kept_figures = facts

@@ -11,17 +11,19 @@ It refuses to know how replies come about, and what is learnt from them.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import peft
 import torch
 from torch import Tensor
 
+from townsfolk.errors import ConfigError
 from townsfolk.training.stages.packing import Pack, pack, target_logits
 from townsfolk.training.stages.ppo_rollout import common_length
 from townsfolk.training.stages.tokens import Ids, TokenRow
 
-POLICY, REFERENCE = "default", "ref"
+POLICY, REFERENCE, REWARD = "default", "ref", "reward"
 """Names of the adapters; PEFT calls the first one so."""
 
 
@@ -66,6 +68,17 @@ class Trunk:
         peft.set_peft_model_state_dict(self.model, self.policy(), adapter_name=REFERENCE)
         self.model.set_adapter(POLICY)
 
+    def add_reward_model(self, folder: Path) -> None:
+        """Another frozen adapter, that of a reward model.
+
+        Raises:
+            ConfigError: it is activated by an opening, and so no reward model.
+        """
+        self.model.load_adapter(str(folder), adapter_name=REWARD)
+        if self.model.peft_config[REWARD].alora_invocation_tokens:
+            raise ConfigError(f"reward_model {folder} is an activated LoRA: name a run of `reward`")
+        self.model.set_adapter(POLICY)
+
     def policy(self) -> dict[str, Tensor]:
         """A copy of the policy's weights."""
         state = peft.get_peft_model_state_dict(self.model, adapter_name=POLICY)
@@ -91,11 +104,16 @@ class Trunk:
             self.model.set_adapter(POLICY)
 
     def pack(self, rows: Sequence[TokenRow]) -> Pack:
-        """Rows as `forward` takes them; what all prompts begin with, be it all of them, is computed once."""
-        shared = common_length([row.prompt for row in rows])
-        return pack([replace(row, shared=shared) for row in rows], self.opening).to(self.model.device)
+        """Rows as `forward` takes them."""
+        return pack(sharing(rows), self.opening).to(self.model.device)
 
     def forward(self, rows: Pack) -> tuple[Tensor, Tensor]:
         """Logits [targets, vocab] of the active adapter at the temperature of sampling, values [targets]."""
         logits = target_logits(self.model, rows) / self._temperature
         return logits, self.value_head(self._hidden[0])
+
+
+def sharing(rows: Sequence[TokenRow]) -> list[TokenRow]:
+    """The rows, told to share all that their prompts begin with: one prompt of all is computed once."""
+    shared = common_length([row.prompt for row in rows])
+    return [replace(row, shared=shared) for row in rows]
