@@ -117,7 +117,7 @@ def _peer(config: SftConfig, served: ServedBase, rows: Rows, settings: dict[str,
     examples = [
         {
             "input_ids": [*row.prompt, *row.reply],
-            "completion_mask": [0] * len(row.prompt) + [1] * len(row.reply),
+            "labels": [-100] * len(row.prompt) + [*row.reply],
         }
         for row in rows.train
     ]
