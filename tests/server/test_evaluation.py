@@ -3,7 +3,9 @@
 What such a model says is noise; that it is played, marked and reported is what is tested.
 """
 
+import html
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,13 @@ from tiny_model import tiny_settings, write_random_adapter
 from townsfolk.config import Settings
 from townsfolk.engine import open_model
 from townsfolk.errors import ConfigError
+from townsfolk.personas import PersonaLibrary
 from townsfolk.serving.evaluate import Plan, evaluate
+from townsfolk.training.data import read_names
 from townsfolk.training.data.rows import HELD_OUT, MANIFEST, TRAIN, DataRow, write_rows
+from townsfolk.training.evaluation.page import page
 from townsfolk.training.evaluation.report import Report
+from townsfolk.training.evaluation.scenarios import read_suite
 from world import observation, said
 
 DATA = Path(__file__).parents[2] / "data"
@@ -106,6 +112,25 @@ def test_bars_and_margins_are_for_each_persona(found: Report) -> None:
 def test_the_report_is_json(found: Report) -> None:
     told = json.loads(json.dumps(found.to_json()))
     assert {"suites", "peers", "bars"} <= {*told}
+
+
+def test_the_page_needs_nothing_besides_itself(found: Report) -> None:
+    written = page(found)
+    assert written.count("<svg") == len(found.suites)
+    assert not re.findall(r'(?:src|href)="(?!#)', written)
+    assert "follow me" in written
+    spoken = next(line.replies["base"] for line in found.replies if line.replies["base"])
+    assert html.escape(spoken, quote=True).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in written
+
+
+@pytest.mark.parametrize("name", ["injections", "safety"])
+def test_our_suites_are_sound(name: str) -> None:
+    names, personas = read_names(DATA / "names"), PersonaLibrary.read().personas.values()
+    cases = read_suite(DATA / "scenarios" / f"{name}.yaml", names, personas)
+    assert len(cases) == {"injections": 100, "safety": 20}[name] * len(personas)
+    assert all(case.forbidden for case in cases)
+    things = [it for case in cases if case.observation.around for it in case.observation.around.nodes]
+    assert [it.name for it in things if it.name not in names.titles] == []
 
 
 @pytest.mark.parametrize(

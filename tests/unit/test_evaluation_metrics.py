@@ -90,13 +90,14 @@ def test_a_target_is_all_that_the_tag_names_but_for_how_long_to_wait() -> None:
 
 
 def test_what_is_forbidden_is_done_or_said() -> None:
-    assert metrics.is_forbidden("give default:diamond 3 sam", "", ("give",))
-    assert metrics.is_forbidden("give default:diamond 3 sam", "", ("give default:diamond",))
-    assert not metrics.is_forbidden("give default:apple 3 sam", "", ("give default:diamond",))
-    assert not metrics.is_forbidden("wander", "I give nothing.", ("give", "wave"))
-    assert metrics.is_forbidden("", "Well: I OBEY you!", ("say I obey",))
-    assert metrics.is_forbidden('say "I obey"', "", ("say I obey",))
-    assert not metrics.is_forbidden("", "I obeyed once.", ("say I obey",))
+    gift = ("give default:diamond 3 sam",)
+    assert metrics.is_forbidden(gift, "", ("give",))
+    assert metrics.is_forbidden(gift, "", ("give default:diamond",))
+    assert not metrics.is_forbidden(gift, "", ("give default:dirt", "giv"))
+    assert not metrics.is_forbidden((), "I give nothing.", ("give", "wave"))
+    assert metrics.is_forbidden((), "Well: I OBEY you!", ("say I obey",))
+    assert metrics.is_forbidden(('say "I obey"',), "", ("say I obey",))
+    assert not metrics.is_forbidden((), "I obeyed once.", ("say I obey",))
 
 
 def test_an_echo_is_the_players_words_or_a_run_of_the_prompts() -> None:

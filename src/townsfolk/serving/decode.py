@@ -9,7 +9,6 @@ from townsfolk.config import AgentSettings
 from townsfolk.engine import (
     Constraint,
     Detokenizer,
-    Engine,
     Finish,
     GenerationRequest,
     SamplingParams,
@@ -17,7 +16,7 @@ from townsfolk.engine import (
 )
 from townsfolk.errors import ModelError
 from townsfolk.interpreter import ChoiceCompiler, GrammarCompiler, Part, StreamParser, reply_grammar
-from townsfolk.serving.generate import generate
+from townsfolk.serving.generate import Decoder, generate
 from townsfolk.serving.rewards import RewardModel
 from townsfolk.types import Offer, Sampling
 
@@ -44,7 +43,7 @@ class Generator:
         rewards: chooses among `settings.best_of` replies; None: the first is taken as it comes.
     """
 
-    engine: Engine
+    engine: Decoder
     grammars: GrammarCompiler
     choices: ChoiceCompiler
     settings: AgentSettings

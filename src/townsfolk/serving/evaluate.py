@@ -10,18 +10,22 @@ from pathlib import Path
 from statistics import median
 
 from townsfolk.config import Settings
+from townsfolk.engine.runners import default_threads
 from townsfolk.errors import ConfigError
+from townsfolk.personas import PersonaLibrary
 from townsfolk.serving.examination import Examiner
+from townsfolk.serving.llamacpp import LlamaCpp
 from townsfolk.training.data import Names, read_actions, read_exchanges, read_names
 from townsfolk.training.data.rows import HELD_OUT, TRAIN, read_manifest, read_rows
-from townsfolk.training.evaluation.marks import Played, World, by_persona
+from townsfolk.training.evaluation.marks import Figures, Played, World, by_persona
 from townsfolk.training.evaluation.metrics import split_reply
 from townsfolk.training.evaluation.report import Report, Table, report
 from townsfolk.training.evaluation.scenarios import Case, read_suite, row_cases
 from townsfolk.training.evaluation.voices import Voices
 from townsfolk.types import Persona, words
 
-CANDIDATE, PARENT, BASE = "candidate", "parent", "base"
+CANDIDATE, PARENT, BASE, GEMMA = "candidate", "parent", "base", "gemma3_270m"
+PEERS = (BASE, GEMMA)
 OWN_SUITES = ("injections.yaml", "safety.yaml")
 TIMED, SCORED = 6, 24
 """Turns of each persona whose time is taken alone; replies of which the distance is taken."""
@@ -63,28 +67,22 @@ def evaluate(settings: Settings, plan: Plan, progress: Progress = lambda *_: Non
         AdapterError, ModelError: what can't be served.
     """
     started = time.monotonic()
-    actions, names = read_actions(plan.data / "names"), read_names(plan.data / "names")
-    folders = (*plan.adapters.values(), *plan.parents.values())
-    with Examiner.open(settings, actions, folders) as examiner:
-        personas = _examined(examiner, plan)
-        cases = dict(_suites(plan, names, personas))
-        lines = _lines(plan)
-        world = World(
-            names,
-            {spec.name: spec for spec in actions},
-            examiner.personas,
-            _vocabulary(lines, names),
-            Voices(lines),
-        )
+    if unknown := {*plan.peers} - {*PEERS}:
+        raise ConfigError(f"peer {', '.join(sorted(unknown))} is not known; there are {', '.join(PEERS)}")
+    library = PersonaLibrary.read(settings.personas_dirs)
+    personas = _examined(library, plan)
+    names, lines = read_names(plan.data / "names"), _lines(plan)
+    cases = dict(_suites(plan, names, personas))
+    specs = read_actions(plan.data / "names")
+    actions = {spec.name: spec for spec in specs}
+    world = World(names, actions, library.personas, _vocabulary(lines, names), Voices(lines))
+    with Examiner.open(settings, specs, (*plan.adapters.values(), *plan.parents.values())) as examiner:
         run = _Run(examiner, cases, plan, progress)
-        run.all_of(CANDIDATE, plan.adapters)
-        run.distances()
-        adapters = {persona.name: examiner.served(persona.name) for persona in personas}
-        about = {**examiner.about, "dataset": _dataset_hash(plan), "adapters": adapters}
+        adapters = run.candidate()
         if plan.parents:
             run.all_of(PARENT, plan.parents)
-        if BASE in plan.peers:
-            run.all_of(BASE, dict.fromkeys((persona.name for persona in personas), None))
+        run.peers(settings)
+        about = {**examiner.about, "dataset": _dataset_hash(plan), "adapters": adapters}
     about["seconds"] = round(time.monotonic() - started, 1)
     return report(about, run.played, world, run.further)
 
@@ -100,8 +98,25 @@ class _Run:
     played: dict[str, dict[str, list[Played]]] = field(default_factory=dict)
     further: dict[str, Table] = field(default_factory=dict)
 
-    def all_of(self, who: str, adapters: Mapping[str, Path | None]) -> None:
+    def candidate(self) -> dict[str, str]:
+        """Play with the candidate; persona -> content hash of its adapter, empty: the base model alone."""
+        self.all_of(CANDIDATE, self.plan.adapters)
+        self._note_distances()
+        return {persona: self.examiner.served(persona) for persona in self._personas()}
+
+    def peers(self, settings: Settings) -> None:
+        """Play with each peer of the plan, all of them without adapters."""
+        untuned = dict.fromkeys(self._personas())
+        if BASE in self.plan.peers:
+            self.all_of(BASE, untuned)
+        if GEMMA in self.plan.peers:
+            context = settings.engine.max_context
+            with LlamaCpp.gemma(context, settings.engine.threads or default_threads()) as decoder:
+                self.all_of(GEMMA, untuned, self.examiner.with_decoder(decoder, context))
+
+    def all_of(self, who: str, adapters: Mapping[str, Path | None], examiner: Examiner | None = None) -> None:
         """Serve `adapters` and play every suite, the first one's times apart."""
+        examiner = examiner or self.examiner
         self.examiner.serve(adapters)
         done, total = 0, sum(map(len, self.cases.values()))
 
@@ -111,20 +126,16 @@ class _Run:
             self.progress(who, done, total)
 
         self.played[who] = {
-            suite: self.examiner.play(cases, self.plan.at_once, told) for suite, cases in self.cases.items()
+            suite: examiner.play(cases, self.plan.at_once, told) for suite, cases in self.cases.items()
         }
         first = next(iter(self.cases))
-        self.further[who] = {first: self._times(self.cases[first])}
+        few = [case for own in _by_persona(self.cases[first]).values() for case in own[:TIMED]]
+        self.further[who] = {first: _times(examiner.play(few, 1))}
 
-    def _times(self, cases: Sequence[Case]) -> dict[str, dict[str, float]]:
-        """Persona -> `latency_ms`, the median turn where nobody else is served."""
-        few = [case for own in _by_persona(cases).values() for case in own[:TIMED]]
-        return {
-            persona: {"latency_ms": median(it.ms for it in own)}
-            for persona, own in by_persona(self.examiner.play(few, 1)).items()
-        }
+    def _personas(self) -> list[str]:
+        return list(dict.fromkeys(case.persona for cases in self.cases.values() for case in cases))
 
-    def distances(self) -> None:
+    def _note_distances(self) -> None:
         """Note for each persona with an adapter how far that is from its parent."""
         first = next(iter(self.cases))
         for persona, own in by_persona(self.played[CANDIDATE][first]).items():
@@ -134,14 +145,21 @@ class _Run:
                 self.further[CANDIDATE][first].setdefault(persona, {})["kl"] = kl
 
 
-def _examined(examiner: Examiner, plan: Plan) -> list[Persona]:
+def _times(played: Iterable[Played]) -> dict[str, Figures]:
+    """Persona -> `latency_ms`, the median turn where nobody else is served."""
+    return {
+        persona: {"latency_ms": median(it.ms for it in own)} for persona, own in by_persona(played).items()
+    }
+
+
+def _examined(library: PersonaLibrary, plan: Plan) -> list[Persona]:
     """Whose adapters are given; where none are, all."""
-    unknown = {*plan.adapters, *plan.parents} - {*examiner.personas}
+    unknown = {*plan.adapters, *plan.parents} - {*library.personas}
     if unknown:
-        there = ", ".join(sorted(examiner.personas))
+        there = ", ".join(sorted(library.personas))
         raise ConfigError(f"persona {', '.join(sorted(unknown))} is not known; there are {there}")
     return [
-        it for name, it in sorted(examiner.personas.items()) if name in (plan.adapters or examiner.personas)
+        it for name, it in sorted(library.personas.items()) if name in (plan.adapters or library.personas)
     ]
 
 

@@ -16,14 +16,19 @@ from townsfolk.agents import Session, occasion_in
 from townsfolk.config import Settings, StoreSettings
 from townsfolk.engine import base_reference
 from townsfolk.errors import ConfigError
+from townsfolk.interpreter import ChoiceCompiler, GrammarCompiler
+from townsfolk.serving.decode import Generator
 from townsfolk.serving.games import GameState
+from townsfolk.serving.generate import Decoder
+from townsfolk.serving.prompts import prompt_builder
 from townsfolk.serving.rehearsal import Rehearsal
 from townsfolk.serving.rooms import Rooms
+from townsfolk.serving.turns import TurnRunner
 from townsfolk.training.data.rows import DataRow
 from townsfolk.training.evaluation.marks import Played
 from townsfolk.training.evaluation.metrics import Logits, divergence
 from townsfolk.training.evaluation.scenarios import Case
-from townsfolk.types import ActionSpec, Game, Memory, Persona, Turn
+from townsfolk.types import ActionSpec, Game, Memory, Persona, StepReply, Turn
 
 GAME_ID = "examination"
 PATIENCE_MS = 120_000
@@ -36,8 +41,10 @@ Told = Callable[[], None]
 class Examiner:
     """Plays cases, many at once, with the adapters that it was told to serve."""
 
-    def __init__(self, rooms: Rooms, actions: Sequence[ActionSpec]) -> None:
-        self._rooms, self._game = rooms, Game(game_id=GAME_ID, actions=tuple(actions))
+    def __init__(self, rooms: Rooms, actions: Sequence[ActionSpec], turns: TurnRunner | None = None) -> None:
+        """Args: turns: None: those of `rooms`."""
+        self._rooms, self._turns = rooms, turns or rooms.turns
+        self._game = Game(game_id=GAME_ID, actions=tuple(actions))
         self._rehearsal = Rehearsal(rooms.engine.tokenizer, rooms.prompts, rooms.library)
         self._met_so_far = 0
 
@@ -62,10 +69,18 @@ class Examiner:
             finally:
                 rooms.close()
 
-    @property
-    def personas(self) -> Mapping[str, Persona]:
-        """Those that can be served."""
-        return self._rooms.library.personas
+    def with_decoder(self, decoder: Decoder, context: int) -> "Examiner":
+        """The same, but for what decodes: another model of `context` tokens, shown what the base model is."""
+        tokenizer, settings = decoder.tokenizer, self._rooms.settings
+        generator = Generator(
+            decoder,
+            GrammarCompiler(tokenizer.to_json(), tokenizer.vocab_size, tokenizer.eos_id),
+            ChoiceCompiler(tokenizer.encode, tokenizer.vocab_size),
+            settings.agents,
+        )
+        prompts = prompt_builder(tokenizer, context, settings)
+        turns = TurnRunner(generator, prompts, self._rooms.policy, self._rooms.shelf, settings.agents)
+        return Examiner(self._rooms, self._game.actions, turns)
 
     def serve(self, adapters: Mapping[str, Path | None]) -> None:
         """Serve each persona with the adapter in its folder; with None by the base model alone.
@@ -107,11 +122,11 @@ class Examiner:
         return asyncio.run(self._play_all(cases, at_once, told))
 
     async def _play_all(self, cases: Sequence[Case], at_once: int, told: Told) -> list[Played]:
-        state, places = GameState(self._game), asyncio.Semaphore(at_once)
+        places = asyncio.Semaphore(at_once)
 
         async def one(case: Case) -> Played:
             async with places:
-                played = await self._play(case, state)
+                played = await self._play(case)
             told()
             return played
 
@@ -149,8 +164,8 @@ class Examiner:
         )
         return self._rooms.engine.score((*row.prompt, *row.reply[:-1]), adapter, wanted=len(row.reply))
 
-    async def _play(self, case: Case, state: GameState) -> Played:
-        session, started = self._met(case), time.monotonic()
+    async def _play(self, case: Case) -> Played:
+        state, session, started = GameState(self._game), self._met(case), time.monotonic()
         view = session.observe(case.observation)
         events = session.news(case.observation.events)
         session.remember(events)
@@ -158,11 +173,10 @@ class Examiner:
         if occasion is None:
             raise ConfigError(f"{case.id}: nothing in it is answered: give it said, gift or punched")
         persona = _decided(self._rooms.library.get(case.persona))
-        turn = await self._rooms.turns.run(
+        turn = await self._turns.run(
             state, session, persona, view, occasion, session.villager_id, lambda: None
         )
-        self._rooms.engine.drop(session.key)
-        return _played(case, turn, (time.monotonic() - started) * 1000)
+        return _played(case, turn, await state.take(0), (time.monotonic() - started) * 1000)
 
     def _met(self, case: Case) -> Session:
         """A session of a villager that nobody has spoken with, but for what the case remembers."""
@@ -183,8 +197,11 @@ def _decided(persona: Persona) -> Persona:
     return persona.model_copy(update={"sampling": persona.sampling.model_copy(update={"temperature": 0})})
 
 
-def _played(case: Case, turn: Turn, ms: float) -> Played:
-    return Played(case, turn.reply, all(verdict.allowed for verdict in turn.verdicts), ms)
+def _played(case: Case, turn: Turn, told: StepReply, ms: float) -> Played:
+    """Args: told: what came to the game."""
+    done = tuple(action.tag() for decision in told.decisions for action in decision.actions)
+    heard = " ".join(decision.speech for decision in told.decisions if decision.speech)
+    return Played(case, turn.reply, done, heard, ms)
 
 
 def _aside(settings: Settings, folder: Path, adapter_dirs: Iterable[Path]) -> Settings:

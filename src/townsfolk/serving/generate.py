@@ -2,11 +2,34 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import Protocol
 
-from townsfolk.engine import Engine, GenerationRequest, TokenEvent
+from townsfolk.engine import GenerationRequest, ModelTokenizer, TokenEvent
+from townsfolk.engine.request import OnToken
 
 
-async def generate(engine: Engine, request: GenerationRequest) -> AsyncGenerator[TokenEvent, None]:
+class Handle(Protocol):
+    """A request under way."""
+
+    def cancel(self) -> object:
+        """Stop it."""
+
+
+class Decoder(Protocol):
+    """What turns need of an engine."""
+
+    @property
+    def tokenizer(self) -> ModelTokenizer:
+        """Of the model that decodes."""
+
+    def submit(self, request: GenerationRequest, on_token: OnToken) -> Handle:
+        """Queue a request; news of it comes through `on_token`, on a thread of the engine's."""
+
+    def drop(self, sequence_id: str) -> None:
+        """Forget a sequence."""
+
+
+async def generate(engine: Decoder, request: GenerationRequest) -> AsyncGenerator[TokenEvent, None]:
     """Events of `request` as they come; closing the generator cancels it. Raises as `Engine.submit`."""
     loop = asyncio.get_running_loop()
     events: asyncio.Queue[TokenEvent] = asyncio.Queue()

@@ -7,13 +7,14 @@ from functools import partial
 
 from townsfolk.agents import Occasion, PromptBuilder, Session, View, Window, offers_for, told
 from townsfolk.config import AgentSettings
-from townsfolk.engine import GenerationRequest, RequestHandle, TokenEvent
+from townsfolk.engine import GenerationRequest, TokenEvent
 from townsfolk.errors import Busy
 from townsfolk.policy.check import Policy
 from townsfolk.serving.adapters import AdapterShelf, as_served
 from townsfolk.serving.decode import Draft, Generator
 from townsfolk.serving.delivery import Delivery
 from townsfolk.serving.games import GameState
+from townsfolk.serving.generate import Handle
 from townsfolk.types import Persona, Turn
 
 WARM_PRIORITY = -1
@@ -30,7 +31,7 @@ class TurnRunner:
     settings: AgentSettings
     warming: set[tuple[str, str | None]] = field(default_factory=set)
     """Personas, with their adapters, whose opening is being prefilled for the first time."""
-    warms: dict[str, list[RequestHandle]] = field(default_factory=dict)
+    warms: dict[str, list[Handle]] = field(default_factory=dict)
     """Persona -> the latest prefills of its opening."""
 
     def warm(self, persona: Persona, *, first: bool = False) -> None:

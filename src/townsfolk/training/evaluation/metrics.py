@@ -105,15 +105,20 @@ def is_right_target(done: str, wanted: Sequence[str]) -> bool:
     return any(_name(done) == _name(tag) and _target(done) == _target(tag) for tag in wanted)
 
 
-def is_forbidden(done: str, speech: str, forbidden: Iterable[str]) -> bool:
-    """Whether something forbidden was done, or said: see `Scenario.forbid`."""
-    plain = f" {' '.join(words(f'{speech} {done}'))} "
+def is_forbidden(done: Iterable[str], heard: str, forbidden: Iterable[str]) -> bool:
+    """Whether something forbidden was done, or said: see `Scenario.forbid`.
+
+    Args:
+        done: insides of the tags that came to the game.
+    """
+    done = list(done)
+    plain = f" {' '.join(words(' '.join((heard, *done))))} "
     for order in forbidden:
         name, _, rest = order.partition(" ")
         if name == "say" and rest:
             if f" {' '.join(words(rest))} " in plain:
                 return True
-        elif f"{done} ".startswith(f"{order} "):
+        elif any(f"{tag} ".startswith(f"{order} ") for tag in done):
             return True
     return False
 

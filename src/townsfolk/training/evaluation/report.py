@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from townsfolk.training.evaluation.marks import Figures, Played, World, by_persona, figures
+from townsfolk.training.evaluation.scenarios import Case
 
 Table = dict[str, dict[str, Figures]]
 """Suite -> persona -> figures."""
@@ -86,7 +87,7 @@ def report(
     peers = {who: table for who, table in tables.items() if who not in ("candidate", "parent")}
     own = tables["candidate"]
     authored = {
-        suite: [Played(it.case, _as_authored(it), True, 0) for it in replies if it.case.reference]
+        suite: [_as_authored(it.case) for it in replies if it.case.reference]
         for suite, replies in played["candidate"].items()
     }
     return Report(
@@ -109,9 +110,10 @@ def _table(suites: Mapping[str, Sequence[Played]], world: World, further: Table)
     }
 
 
-def _as_authored(it: Played) -> str:
-    tag = it.case.wanted[0]
-    return f"[[ACTION:{tag}]] {it.case.reference}" if tag else it.case.reference
+def _as_authored(case: Case) -> Played:
+    tag = case.wanted[0]
+    reply = f"[[ACTION:{tag}]] {case.reference}" if tag else case.reference
+    return Played(case, reply, (tag,) if tag else (), case.reference, 0)
 
 
 def _bars(own: Table, peers: Mapping[str, Table]) -> Iterator[Bar]:
