@@ -12,7 +12,11 @@ from townsfolk.types import Observation
 from world import ACTIONS, observation, said
 
 SPECS = {spec.name: spec for spec in ACTIONS}
-NAMES = Names({"default:chest": "Chest", "default:furnace": "Furnace", "default:torch": "Torch"}, frozenset())
+NAMES = Names(
+    {"default:chest": "Chest", "default:furnace": "Furnace", "default:torch": "Torch"},
+    frozenset(),
+    frozenset(),
+)
 
 
 @pytest.mark.parametrize(

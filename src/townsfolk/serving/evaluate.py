@@ -189,10 +189,11 @@ def _by_persona(cases: Iterable[Case]) -> dict[str, list[Case]]:
 
 
 def _lines(plan: Plan) -> Lines:
-    """What each persona says where it was not held out."""
+    """What personas say where it was not held out; all that was authored where it has not two voices."""
     if plan.dataset:
-        rows = read_rows(plan.dataset / TRAIN)
-        return [(row.persona, split_reply(row.reply)[1]) for row in rows if row.source == "authored"]
+        rows = [row for row in read_rows(plan.dataset / TRAIN) if row.source == "authored"]
+        if len({row.persona for row in rows}) > 1:
+            return [(row.persona, split_reply(row.reply)[1]) for row in rows]
     files = sorted((plan.data / "dialogue").glob("*.yaml"))
     return [(file.stem, exchange.reply) for file in files for exchange in read_exchanges(file)]
 
