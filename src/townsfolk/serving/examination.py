@@ -205,13 +205,14 @@ def _played(case: Case, turn: Turn, told: StepReply, ms: float) -> Played:
 
 
 def _aside(settings: Settings, folder: Path, adapter_dirs: Iterable[Path]) -> Settings:
-    """`settings` that keep nothing and are in no hurry."""
+    """`settings` that keep nothing, know of no versions on trial and are in no hurry."""
     store = StoreSettings(
         url=f"sqlite:///{folder / 'turns.db'}", spool_dir=folder / "spool", behaviour_log=folder / "log.jsonl"
     )
     return settings.model_copy(
         update={
             "store": store,
+            "promotion": settings.promotion.model_copy(update={"registry_dir": folder / "registry"}),
             "agents": settings.agents.model_copy(update={"turn_timeout_ms": PATIENCE_MS}),
             "adapters_dirs": (*settings.adapters_dirs, *adapter_dirs),
         }
