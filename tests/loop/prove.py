@@ -164,12 +164,16 @@ class Proof:
 
 
 def proven(found: dict[str, dict[str, Any]]) -> bool:
-    """More to the player's taste by `GAIN`, the other way where thumbs are inverted, and not by lot."""
+    """More to the player's taste by `GAIN`, the other way where thumbs are inverted, and not by lot.
+
+    That tags, actions and KL are no worse is what the gate has promoted for.
+    """
     honest, turned, by_lot = found["honest"], found["inverted"], found["random"]
     return bool(
         honest["outcome"] == "promoted"
         and honest["after"] >= honest["before"] + GAIN
-        and turned["after"] < turned["before"]
+        and turned["after"] <= turned["before"]
+        and honest["after"] >= turned["after"] + GAIN
         and by_lot["outcome"] != "promoted"
     )
 
