@@ -77,6 +77,14 @@ def test_a_pack_is_its_rows_one_at_a_time(home: Path, activated: bool, shared: b
         torch.testing.assert_close(own_slopes[name], slope, atol=1e-3, rtol=1e-3, msg=name)
 
 
+def test_tokens_that_decide_count_as_told() -> None:
+    rows = [
+        TokenRow("tag", "guard", "x", (1, 2), 0, (7, 8, 9), weight=2.0, acts=2),
+        TokenRow("speech", "guard", "y", (1, 2), 0, (5, 6)),
+    ]
+    assert pack(rows, act_weight=3).weights.tolist() == [6.0, 6.0, 2.0, 3.0, 1.0]
+
+
 def test_each_epoch_has_every_row_once_in_batches_of_about_one_length() -> None:
     lengths = [10 * (n % 7) for n in range(45)]
     batches = batches_by_length(lengths, 8, (0, 1))

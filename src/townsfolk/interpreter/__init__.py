@@ -2,10 +2,12 @@
 
 from townsfolk.interpreter.choices import ChoiceCompiler, ChoiceConstraint
 from townsfolk.interpreter.constraint import GrammarCompiler, GrammarConstraint
-from townsfolk.interpreter.grammar import defuse, reply_grammar
+from townsfolk.interpreter.grammar import CLOSE, OPEN, defuse, reply_grammar
 from townsfolk.interpreter.parser import Part, StreamParser, parse_action, split_reply
 
 __all__ = [
+    "CLOSE",
+    "OPEN",
     "ChoiceCompiler",
     "ChoiceConstraint",
     "GrammarCompiler",

@@ -13,6 +13,7 @@ from townsfolk.agents.prompt import opening
 from townsfolk.config import Settings
 from townsfolk.engine import ModelTokenizer, open_model
 from townsfolk.errors import ConfigError
+from townsfolk.interpreter import CLOSE, OPEN
 from townsfolk.personas import PersonaLibrary
 from townsfolk.serving.prompts import prompt_builder
 from townsfolk.training.data.rows import DataRow
@@ -58,6 +59,7 @@ class Rehearsal:
             prompt=prompt,
             shared=_common(self._opening(persona), prompt),
             reply=self._reply(row.reply),
+            acts=self._acts(row.reply),
             rejected=self._reply(row.rejected) if row.rejected else (),
             reward=row.reward,
             weight=row.weight,
@@ -93,6 +95,10 @@ class Rehearsal:
 
     def _reply(self, text: str) -> Ids:
         return (*self._tokenizer.encode(text), self._tokenizer.eos_id)
+
+    def _acts(self, text: str) -> int:
+        tag, closed, _ = text.partition(CLOSE)
+        return len(self._tokenizer.encode(tag + closed)) if closed and text.startswith(OPEN) else 1
 
     def _opening(self, persona: Persona) -> Ids:
         if persona.name not in self._openings:

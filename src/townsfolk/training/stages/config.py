@@ -115,13 +115,20 @@ class RunConfig(BaseModel):
         }
 
 
-class SftConfig(RunConfig):
+class ImitationConfig(RunConfig):
+    """What stages are told that imitate rows."""
+
+    act_weight: float = Field(default=1, gt=0, le=100)
+    """How much the tokens count that decide what is done (the tag, or the first of speech)."""
+
+
+class SftConfig(ImitationConfig):
     """Supervised fine-tuning: rows to imitate."""
 
     stage: ClassVar[Stage] = "sft"
 
 
-class BcConfig(RunConfig):
+class BcConfig(ImitationConfig):
     """Behavioural cloning: demonstrations to imitate, the better rewarded the more."""
 
     stage: ClassVar[Stage] = "bc"

@@ -87,15 +87,16 @@ class Context:
         return Context(self.ids.to(device), self.positions.to(device), self.runs)
 
 
-def pack(rows: Sequence[TokenRow], opening: Ids = ()) -> Pack:
+def pack(rows: Sequence[TokenRow], opening: Ids = (), act_weight: float = 1) -> Pack:
     """Lay out rows; those of one persona must begin with the same `shared` tokens.
 
     Args:
         opening: ids that activate the adapter, with which each prompt must end; (): it always applies.
+        act_weight: how much the tokens count that decide what is done, beside those of speech.
     """
     shared = _shared(rows)
     if opening:
-        return _pack_activated(rows, shared, len(opening))
+        return _pack_activated(rows, shared, len(opening), act_weight)
     ids, positions = [*rows[0].prompt[:shared]], [*range(shared)]
     runs = [Run((0, shared), ((0, shared),))] if shared else []
     starts = []
@@ -105,7 +106,7 @@ def pack(rows: Sequence[TokenRow], opening: Ids = ()) -> Pack:
         ids += [*row.prompt[shared:], *row.reply[:-1]]
         positions += range(shared, shared + own[1] - own[0])
         runs.append(Run(own, ((0, shared), own)))
-    return Pack(_line(ids), _line(positions), tuple(runs), *_targets(rows, starts), _tokens(rows))
+    return Pack(_line(ids), _line(positions), tuple(runs), *_targets(rows, starts, act_weight), _tokens(rows))
 
 
 def _shared(rows: Sequence[TokenRow]) -> int:
@@ -115,7 +116,7 @@ def _shared(rows: Sequence[TokenRow]) -> int:
     return most if all(row.prompt[:most] == first.prompt[:most] for row in rows) else 0
 
 
-def _pack_activated(rows: Sequence[TokenRow], shared: int, opens: int) -> Pack:
+def _pack_activated(rows: Sequence[TokenRow], shared: int, opens: int, act_weight: float) -> Pack:
     """Contexts as one part; the reply's openings and replies as the other, whose keys follow theirs."""
     shared = min(shared, *(len(row.prompt) - opens for row in rows))
     before, before_at = [*rows[0].prompt[:shared]], [*range(shared)]
@@ -138,7 +139,9 @@ def _pack_activated(rows: Sequence[TokenRow], shared: int, opens: int) -> Pack:
         ids += tail
         runs.append(Run((start, start + len(tail)), ((0, shared), seen, own)))
     context = Context(_line(before), _line(before_at), tuple(context_runs))
-    return Pack(_line(ids), _line(positions), tuple(runs), *_targets(rows, starts), _tokens(rows), context)
+    return Pack(
+        _line(ids), _line(positions), tuple(runs), *_targets(rows, starts, act_weight), _tokens(rows), context
+    )
 
 
 def _tokens(rows: Sequence[TokenRow]) -> int:
@@ -149,7 +152,7 @@ def _line(values: Sequence[int]) -> Any:
     return torch.tensor([values])
 
 
-def _targets(rows: Sequence[TokenRow], starts: Sequence[int]) -> tuple[Any, Any, Any, Any]:
+def _targets(rows: Sequence[TokenRow], starts: Sequence[int], act_weight: float) -> tuple[Any, Any, Any, Any]:
     """(kept, targets, owner, weights); a row's first token would stand at `starts`, were nothing shared."""
     kept: list[int] = []
     targets: list[int] = []
@@ -160,7 +163,7 @@ def _targets(rows: Sequence[TokenRow], starts: Sequence[int]) -> tuple[Any, Any,
         kept += range(before, before + len(row.reply))
         targets += row.reply
         owner += [index] * len(row.reply)
-        weights += [row.weight] * len(row.reply)
+        weights += [row.weight * act_weight] * row.acts + [row.weight] * (len(row.reply) - row.acts)
     return torch.tensor(kept), torch.tensor(targets), torch.tensor(owner), torch.tensor(weights)
 
 

@@ -14,7 +14,7 @@ import trl
 
 from townsfolk.errors import ConfigError
 from townsfolk.training.stages import base, trainers
-from townsfolk.training.stages.config import RunConfig
+from townsfolk.training.stages.config import ImitationConfig
 from townsfolk.training.stages.packing import ATTENTION, Pack, batches_by_length, pack, target_log_probs
 from townsfolk.training.stages.run import Run
 from townsfolk.training.stages.served import ServedBase
@@ -22,7 +22,7 @@ from townsfolk.training.stages.tokens import Ids, Rows, TokenRow
 from townsfolk.types.manifest import Manifest
 
 
-def run(config: RunConfig, served: ServedBase, rows: Rows, quiet: bool = False) -> Manifest:
+def run(config: ImitationConfig, served: ServedBase, rows: Rows, quiet: bool = False) -> Manifest:
     """Train on the rows to imitate: those that players liked, or that nobody judged.
 
     Raises:
@@ -38,7 +38,7 @@ def _liked(rows: Sequence[TokenRow]) -> list[TokenRow]:
     return [row for row in rows if row.reward is None or row.reward > 0]
 
 
-def imitate(config: RunConfig, served: ServedBase, rows: Rows, quiet: bool = False) -> Manifest:
+def imitate(config: ImitationConfig, served: ServedBase, rows: Rows, quiet: bool = False) -> Manifest:
     """Train on all `rows` by their weights and write the adapter."""
     if not rows.train:
         raise ConfigError(f"the dataset {config.dataset} has no rows of {config.persona} for {config.stage}")
@@ -52,8 +52,11 @@ def imitate(config: RunConfig, served: ServedBase, rows: Rows, quiet: bool = Fal
 class PackedTrainer(trl.SFTTrainer):  # type: ignore[misc]
     """TRL's trainer on packs of token rows."""
 
-    def __init__(self, model: Any, config: RunConfig, served: ServedBase, rows: Rows, folder: Run) -> None:
+    def __init__(
+        self, model: Any, config: ImitationConfig, served: ServedBase, rows: Rows, folder: Run
+    ) -> None:
         self._rows, self._held_out = rows.train, rows.held_out[: config.eval_rows]
+        self._act_weight = config.act_weight
         self._opening: Ids = tuple(model.active_peft_config.alora_invocation_tokens or ())
         self._folder, self._tokens, self._since = folder, 0, time.monotonic()
         model.get_base_model().set_attn_implementation(ATTENTION)
@@ -79,7 +82,8 @@ class PackedTrainer(trl.SFTTrainer):  # type: ignore[misc]
             self._rows[n] if n < everything else self._held_out[n - everything]
             for n in (example["row"] for example in examples)
         ]
-        return {"pack": pack(rows, self._opening)}
+        learnt = examples[0]["row"] < everything
+        return {"pack": pack(rows, self._opening, self._act_weight if learnt else 1)}
 
     def _get_train_sampler(self, train_dataset: Any = None) -> "LengthSampler":
         lengths = [len(row.prompt) + len(row.reply) for row in self._rows]

@@ -22,6 +22,8 @@ class TokenRow:
         reward: -1 to 1, as players judged the reply; None: it was not judged, but is one to imitate.
         weight: how much the row counts.
         said: the player's words, which a reply should not just give back.
+        acts: how many of the reply's tokens, from the first, decide what is done: its tag, or the token that
+            opens speech.
     """
 
     id: str
@@ -34,6 +36,7 @@ class TokenRow:
     reward: float | None = None
     weight: float = 1.0
     said: str = ""
+    acts: int = 1
 
 
 @dataclass(frozen=True)
