@@ -14,7 +14,7 @@ from townsfolk.serving.harvest import harvest
 from townsfolk.training.data import read_names
 from townsfolk.training.data.dataset import Recipe, build_dataset
 from townsfolk.training.data.rows import as_line, read_rows, write_new
-from townsfolk.types import ForgetPlayer, LogEntry
+from townsfolk.types import ForgetPlayer, LogEntry, Rating
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -56,6 +56,18 @@ def test_who_is_forgotten_is_in_no_later_dataset(url: str, tmp_path: Path) -> No
         row.id for side in ("train", "held_out") for row in read_rows(tmp_path / "set" / f"{side}.jsonl")
     ]
     assert found == ["turn/of-zoe"]
+
+
+def test_who_is_forgotten_is_not_named_by_others(url: str, tmp_path: Path) -> None:
+    store = Store.open(settings_in(tmp_path))
+    lines = {"turn_id": "gossip", "context": "Near: a tree.\nzoe to Ada: who?", "reply": "kim-2 and kim."}
+    store.record_turn(turn_of("zoe").model_copy(update=lines))
+    store.rate(Rating(turn_id="gossip", player="zoe", value=1))
+    store.forget(ForgetPlayer(game_id="g", player="kim"))
+    store.close()
+    (reply,) = (row.reply for row in harvest(("turns",), url) if row.id == "turn/gossip")
+    assert reply.startswith("kim-2 and ")
+    assert not reply.endswith("kim.")
 
 
 def test_an_unknown_source_is_told(url: str) -> None:

@@ -53,6 +53,18 @@ def test_the_spool_keeps_nothing_but_the_wish(tmp_path: Path) -> None:
     assert [content.count("sam") for content in kept] == [1]
 
 
+def test_a_line_set_aside_that_a_crash_tore_goes_too(tmp_path: Path) -> None:
+    set_aside = settings_in(tmp_path).spool_dir / "rejected.jsonl"
+    set_aside.parent.mkdir()
+    whole = '{"kind": "Rating", "at": 1.0, "body": {"turn_id": "t", "player": "mia"}}\n'
+    set_aside.write_text(whole + '{"kind": "Rating", "at": 1.0, "bo')
+    store = Store.open(settings_in(tmp_path))
+    store.forget(SAM)
+    store.drain()
+    store.close()
+    assert set_aside.read_text() == whole
+
+
 def test_what_waits_for_the_database_is_forgotten_with_the_rest(tmp_path: Path) -> None:
     in_the_way = tmp_path / "store.db"
     in_the_way.mkdir()

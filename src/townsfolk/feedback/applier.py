@@ -153,7 +153,7 @@ class Applier:
         if self._rejects.exists():
             lines = self._rejects.read_text(encoding="ascii").splitlines(keepends=True)
             others = self._rejects.with_suffix(".new")
-            others.write_text("".join(line for line in lines if not rows.is_of(json.loads(line), gone)))
+            others.write_text("".join(line for line in lines if not _is_of(line, gone)))
             others.replace(self._rejects)
 
     def _set_aside(self, record: Record, fault: Exception) -> None:
@@ -163,3 +163,11 @@ class Applier:
             file.flush()
             os.fsync(file.fileno())
         self.rejected += 1
+
+
+def _is_of(line: str, gone: ForgetPlayer) -> bool:
+    """Whether a line set aside is of the player; one that a crash tore may be, so it counts as theirs."""
+    try:
+        return rows.is_of(json.loads(line), gone)
+    except ValueError:
+        return True

@@ -3,8 +3,10 @@
 It never tells of a player who wishes to be forgotten, and refuses to know what a reward is made of.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -25,6 +27,8 @@ from townsfolk.types import Observation, PlayedTurn, ShownStep
 
 CHUNK = 500
 """Turns read at a time."""
+NAME = re.compile(r"[\w-]+")
+"""What may be a player's name in a text."""
 
 
 class Played:
@@ -46,14 +50,27 @@ class Played:
         self._database.close()
 
     def players(self) -> frozenset[str]:
-        """Names of all players that are known."""
+        """Names of all players that are known, and of forgotten ones where others' rows still hold them."""
         with self._database.transaction() as session:
-            return frozenset(
+            known = frozenset(
                 name
                 for table in (TurnRow, RatingRow, MemoryRow, EngagementRow, DemoRow)
                 for name in session.scalars(select(table.player).distinct())
                 if name
             )
+            return known | self._mentioned(session) if self.forgotten else known
+
+    def _mentioned(self, session: Session) -> frozenset[str]:
+        """Words of turns and demonstrations that are the name of a forgotten player: only hashes are left."""
+        turns = session.execute(select(TurnRow.game_id, TurnRow.context, TurnRow.reply))
+        demos = session.execute(select(DemoRow.game_id, DemoRow.text, DemoRow.observation))
+        found = {
+            (game_id, name)
+            for game_id, *texts in chain(turns.yield_per(CHUNK), demos.yield_per(CHUNK))
+            for text in texts
+            for name in NAME.findall(str(text).replace("\\n", " "))  # an observation's line breaks
+        }
+        return frozenset(name for game_id, name in found if player_hash(game_id, name) in self.forgotten)
 
     def turns(self) -> Iterator[PlayedTurn]:
         """All turns in their order, with what followed on them."""

@@ -149,6 +149,7 @@ class Store:
         It is durable when this returns, and done when the database is there. What they do afterwards is kept
         anew, but no dataset has it (`forgotten`).
         """
+        self.flush()  # else what waits for the disk would lie in the wish's own segment, which stays
         self._spool.roll()
         self._acknowledge(player)
 
