@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +13,13 @@ from running import running
 
 from tiny_model import tiny_settings, write_random_adapter
 from townsfolk.cli import promote, rollback
+from townsfolk.cli.running import ask
 from townsfolk.config import HttpSettings, Settings
 from townsfolk.engine.adapters import WEIGHTS_FILE
-from townsfolk.errors import AdapterError, InvalidRequest, UnknownName
+from townsfolk.errors import AdapterError, InvalidRequest, StoreError, UnknownName
 from townsfolk.serving import Rooms, Village
 from townsfolk.serving.adapters import Served
-from townsfolk.types import Game, Rating, Turn
+from townsfolk.types import AdapterVersion, Game, Rating, Turn
 from world import ACTIONS
 
 TRIAL = {"trial_turns": 40, "trial_least": 10}
@@ -68,6 +70,20 @@ def test_what_was_promoted_meanwhile_is_followed(rooms: Rooms, tmp_path: Path) -
     assert rooms.promotions.look() == ["explorer"]
     assert live(rooms) == {"explorer": version}
     assert rooms.promotions.look() == []
+
+
+def test_a_store_without_room_keeps_no_persona_from_a_rollback(
+    rooms: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(version: AdapterVersion) -> None:
+        raise StoreError(f"no room for {version.name}")
+
+    served = {name: added(rooms, tmp_path, seed, name) for seed, name in enumerate(("explorer", "guard"))}
+    for name, version in served.items():
+        rooms.promotions.registry.promote(name, version, 1)
+    monkeypatch.setattr(rooms.store, "record_adapter", no_room)
+    assert rooms.promotions.look() == [*served]
+    assert live(rooms) == served
 
 
 def test_a_broken_version_leaves_the_one_before(rooms: Rooms, settings: Settings, tmp_path: Path) -> None:
@@ -175,6 +191,15 @@ def test_the_commands_ask_the_service_or_wait_for_its_start(
         with pytest.raises(InvalidRequest, match="nothing to roll back to"):
             rollback.rollback("explorer", reason="", url=target.http, config=file)
     assert rooms.promotions.registry.history()[-1].reasons == ("rude",)
+
+
+def test_a_port_that_is_not_ours_is_told_without_a_traceback() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        hangs_up = threading.Thread(target=lambda: server.accept()[0].close())
+        hangs_up.start()
+        with pytest.raises(InvalidRequest, match="check --url"):
+            ask(f"http://127.0.0.1:{server.getsockname()[1]}", Settings(), "/", {})
+        hangs_up.join()
 
 
 class Load:

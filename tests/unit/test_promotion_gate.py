@@ -63,6 +63,12 @@ def test_one_thing_that_is_worse_is_refused_with_that_reason(changes: dict[str, 
     assert told in reason
 
 
+def test_times_are_compared_by_suite() -> None:
+    before = report()
+    before["suites"] = {"quick": {"guard": {"latency_ms": 20.0}}} | before["suites"]
+    assert verdict(report(), before).passed
+
+
 def test_a_bar_that_was_missed_before_need_not_be_reached_at_once() -> None:
     assert verdict(report(action=0.85), report(action=0.84)).passed
     assert not verdict(report(action=0.80), report(action=0.84)).passed

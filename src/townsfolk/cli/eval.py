@@ -70,6 +70,8 @@ def evaluate(
         peers=tuple(name for name in peers.split(",") if name and name != "none"),
         limit=limit,
     )
+    for file in filter(None, (json, html)):
+        file.parent.mkdir(parents=True, exist_ok=True)
     with _progress() as bars:
         tasks: dict[str, TaskID] = {}
 

@@ -18,9 +18,11 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """End the persona's trial; where there is none, serve it with the version before."""
+    from townsfolk.personas import PersonaLibrary
     from townsfolk.promotion.registry import Registry
 
     settings = load_settings(config)
+    PersonaLibrary.read(settings.personas_dirs).get(persona)
     standing = ask(url, settings, "/v1/adapters/rollback", {"name": persona, "reason": reason})
     live = standing is not None
     if standing is None:

@@ -1,5 +1,6 @@
 """The service that runs on this machine, if one does: what commands ask of it."""
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -33,7 +34,7 @@ def ask(url: str, settings: Settings, path: str, body: dict[str, Any]) -> dict[s
             return told
     except urllib.error.HTTPError as error:
         raise InvalidRequest(f"{where} refuses: {error.read().decode('utf-8', 'replace')}") from error
-    except (urllib.error.URLError, TimeoutError) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:  # it may be no service of ours
         if isinstance(getattr(error, "reason", None), ConnectionRefusedError):
             return None
         raise InvalidRequest(f"{where} can't be asked ({error}): check --url") from error

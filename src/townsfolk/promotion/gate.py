@@ -12,7 +12,7 @@ model's AUC by its normal approximation where there is no effect (Mann and Whitn
 how figures were come by: it reads the reports of `townsfolk eval` and counts.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import comb, erfc, sqrt
 from typing import Any
@@ -182,7 +182,7 @@ def _win_rate(duels: Duels, settings: PromotionSettings) -> Iterator[Finding]:
 
 
 def _distance(ours: Mapping[str, Figures], most: float) -> Iterator[Finding]:
-    distances = _values(ours, DISTANCE)
+    distances = [figures[DISTANCE] for figures in ours.values() if DISTANCE in figures]
     if not distances:
         yield Finding(holds=False, text="the distance from the parent was not measured")
     for kl in distances:
@@ -190,10 +190,8 @@ def _distance(ours: Mapping[str, Figures], most: float) -> Iterator[Finding]:
 
 
 def _latency(ours: Mapping[str, Figures], theirs: Mapping[str, Figures], most: float) -> Iterator[Finding]:
-    for now, before in zip(_values(ours, LATENCY), _values(theirs, LATENCY), strict=False):
-        told = f"a turn takes {now:.0f} ms, before {before:.0f}, at most {most:g} times as long"
-        yield Finding(holds=now <= most * before, text=told)
-
-
-def _values(figures: Mapping[str, Figures], metric: str) -> Sequence[float]:
-    return [own[metric] for own in figures.values() if metric in own]
+    for suite, figures in ours.items():
+        now, before = figures.get(LATENCY), theirs.get(suite, {}).get(LATENCY)
+        if now is not None and before is not None:
+            told = f"{suite}: a turn takes {now:.0f} ms, before {before:.0f}, at most {most:g} times as long"
+            yield Finding(holds=now <= most * before, text=told)

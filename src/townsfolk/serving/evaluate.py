@@ -139,8 +139,8 @@ class _Run:
         """Note for each persona with an adapter how far that is from its parent."""
         first = next(iter(self.cases))
         for persona, own in by_persona(self.played[CANDIDATE][first]).items():
-            if self.examiner.served(persona):
-                few = [it for it in own if it.reply][:SCORED]
+            few = [it for it in own if it.reply][:SCORED]
+            if few and self.examiner.served(persona):
                 kl = self.examiner.distance(few, self.plan.parents.get(persona))
                 self.further[CANDIDATE][first].setdefault(persona, {})["kl"] = kl
 

@@ -122,7 +122,10 @@ class Promotions:
         versions = dict.fromkeys((record.live, *reversed(record.earlier), SHIPPED))
         live = [source for version in versions if (source := self._source(name, version))]
         trial = self._source(name, record.trial.version) if record.trial else None
-        self._shelf.serve(name, live, trial, record.trial.share if record.trial else 0)
+        try:
+            self._shelf.serve(name, live, trial, record.trial.share if record.trial else 0)
+        except StoreError as error:  # a full disk must not keep the next persona from a rollback
+            log.error("persona %s is served as the registry says, but that is not recorded: %s", name, error)
 
     def _source(self, name: str, version: str) -> Source | None:
         if version == SHIPPED:
