@@ -87,12 +87,12 @@ def test_policy_adapters_and_feedback(http: httpx.Client, service: FakeService) 
     assert told == {"name": "guard", "live": "", "trial": version, "share": 0.25}
     assert http.post("/v1/adapters/promote", json={"name": "guard", "version": "../x"}).status_code == 422
     assert http.post("/v1/adapters/rollback", json={"name": "guard", "reason": "rude"}).json()["trial"] == ""
-    assert service.seen[-1] == types.RollbackAdapter(name="guard", reason="rude")
+    assert service.seen[-1:] == [types.RollbackAdapter(name="guard", reason="rude")]
     assert http.post("/v1/adapters/rollback", json={"name": "wizard"}).status_code == 404
 
     rating = {"turn_id": "t1", "player": "sam", "value": -1}
     assert http.post("/v1/ratings", json=rating).status_code == 204
-    assert service.seen[-1] == types.Rating(turn_id="t1", player="sam", value=-1)
+    assert service.seen[-1:] == [types.Rating(turn_id="t1", player="sam", value=-1)]
     entry = {"game_id": "g", "kind": "answered", "turn_id": "t1"}
     assert http.post("/v1/log", json={"entries": [entry]}).status_code == 204
     assert service.seen[-1:] == [types.LogBatch(entries=(types.LogEntry(**entry),))]

@@ -1,6 +1,7 @@
 """`townsfolk nightly`: from the day's ratings to better villagers, where the gate lets them."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 from townsfolk.cli.options import AsJson, ConfigFile
 from townsfolk.cli.promote import add_version, put_live
 from townsfolk.config import Settings, load_settings
+from townsfolk.errors import TownsfolkError
 
 
 def nightly(
@@ -16,15 +18,25 @@ def nightly(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Collect, build, train, evaluate, and promote what passes the gate; what was cut off goes on."""
+    """Collect, build, train, evaluate, promote what passes the gate; go on with what was cut off.
+
+    Status 1 if the night of one of them failed.
+    """
     from townsfolk.personas import PersonaLibrary
 
     settings = load_settings(config)
     library = PersonaLibrary.read(settings.personas_dirs)
     names = persona or sorted(library.personas)
-    reports = [_night(settings, library.get(name).name, config, as_json) for name in names]
+    reports, failed = [], False
+    for name in [library.get(name).name for name in names]:
+        try:
+            reports.append(_night(settings, name, config, as_json))
+        except TownsfolkError as error:  # the others learn all the same
+            print(f"error: {name}: {error}", file=sys.stderr)
+            failed = True
     if as_json:
         print(json.dumps(reports))
+    raise typer.Exit(failed)
 
 
 def _night(settings: Settings, persona: str, config: Path | None, quiet: bool) -> dict[str, object]:

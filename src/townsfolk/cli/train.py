@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import townsfolk
-from townsfolk.cli.options import AsJson, show
+from townsfolk.cli.options import AsJson, ConfigFile, show
 from townsfolk.config import default_home, load_settings
 from townsfolk.errors import ConfigError
 
@@ -34,6 +34,7 @@ def train(
     context: typer.Context,
     stage: Annotated[str, typer.Argument(help="sft, bc, reward, kto, dpo, grpo or ppo.")],
     recipe: Annotated[Path, typer.Argument(help="A YAML file; configs/ has one a stage.")],
+    settings: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Train an adapter; settings of the recipe can be overridden: --key value."""
@@ -43,7 +44,7 @@ def train(
     if stage not in CONFIGS:
         raise ConfigError(f"there is no stage {stage!r}: there are {', '.join(CONFIGS)}")
     config = read_config(CONFIGS[stage], recipe, context.args)
-    served, rehearsal = open_base(config)
+    served, rehearsal = open_base(config, settings)
     rows = token_rows(config, served, rehearsal)
     manifest = import_module(f"townsfolk.training.stages.{stage}").run(config, served, rows, quiet=as_json)
     if not is_main_process():
@@ -52,8 +53,8 @@ def train(
     show(as_json, told, manifest.model_dump(mode="json"))
 
 
-def open_base(config: "RunConfig") -> "tuple[ServedBase, Rehearsal]":
-    """What is served of the base model, and who writes its prompts."""
+def open_base(config: "RunConfig", settings: Path | None = None) -> "tuple[ServedBase, Rehearsal]":
+    """What is served of the base model, and who writes its prompts, by the file of `settings`."""
     from townsfolk.agents.template import ChatTemplate
     from townsfolk.engine import ModelTokenizer, open_model
     from townsfolk.serving.rehearsal import Rehearsal
@@ -61,7 +62,7 @@ def open_base(config: "RunConfig") -> "tuple[ServedBase, Rehearsal]":
     model = open_model(config.model)
     tokenizer = ModelTokenizer(model.metadata)
     template = ChatTemplate(tokenizer.chat_template, tokenizer)
-    rehearsal = Rehearsal.open(load_settings(engine={"model": config.model}))
+    rehearsal = Rehearsal.open(load_settings(settings, engine={"model": config.model}))
     return served_base(config.model, model, tokenizer, template), rehearsal
 
 

@@ -96,7 +96,7 @@ class NightPlan:
         out = folder / "run"
         if not (out / MANIFEST).exists():
             recipe = self.settings.nightly.recipes / f"{stage}.yaml"
-            self._run(folder, "train", stage, str(recipe), *self._flags(stage, out))
+            self._run(folder, "train", stage, str(recipe), *self._flags(stage, out), *self._with_config())
         manifest = Manifest.model_validate_json((out / MANIFEST).read_bytes())
         return Result(figures={"adapter": manifest.adapter_hash[:SHORT], **manifest.metrics})
 
