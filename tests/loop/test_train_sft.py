@@ -83,6 +83,15 @@ def test_a_run_learns_and_leaves_what_is_served(home: Home, parent: Path) -> Non
     assert str(home.folder) not in (parent / "adapter" / "adapter_config.json").read_text()
 
 
+def test_what_was_logged_before_the_first_checkpoint_is_logged_anew(home: Home, tmp_path: Path) -> None:
+    config = config_for(home.served, tmp_path, max_steps=1)
+    config.output_dir.mkdir()
+    (config.output_dir / "log.jsonl").write_text('{"step": 1, "loss": 99}\n{"step": 2, "lo')
+    sft.run(config, home.served, rows_of(home.rows), quiet=True)
+    assert len(losses(config.output_dir)) == 1
+    assert losses(config.output_dir)[0] < 99
+
+
 def test_what_was_disliked_is_not_imitated(home: Home, tmp_path: Path) -> None:
     rows = [
         replace(row, reward=reward) for row, reward in zip(home.rows, (None, 1.0, 0.0, -1.0), strict=False)

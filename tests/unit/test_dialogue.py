@@ -1,12 +1,15 @@
 """Authored exchanges: what we ship holds its rules, and each rule is told when broken."""
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from townsfolk.cli import app
 from townsfolk.errors import ConfigError
 from townsfolk.personas import PersonaLibrary
 from townsfolk.training.data import Exchange, faults, read_actions, read_exchanges, read_names
@@ -39,6 +42,21 @@ def test_what_we_ship_is_sound(file: Path, names: Names) -> None:
     persona = PersonaLibrary.read().get(file.stem)
     assert len(exchanges) >= LEAST
     assert [(it.said, found) for it in exchanges if (found := faults(it, persona, names, ACTIONS))] == []
+
+
+def test_a_persona_of_ones_own_needs_no_names_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As docs/tutorial-persona.md has it."""
+    miller = DATA.parent / "examples" / "miller"
+    monkeypatch.setenv("TOWNSFOLK_PERSONAS_DIRS", json.dumps([str(miller / "personas")]))
+    told = ["--data", str(miller / "data"), "--names", str(DATA / "names"), "--json"]
+    checked = CliRunner().invoke(app, ["data", "check", *told], catch_exceptions=False)
+    assert (checked.exit_code, json.loads(checked.stdout)["faults"]) == (0, [])
+    built = CliRunner().invoke(
+        app, ["data", "build", str(tmp_path / "dataset"), *told], catch_exceptions=False
+    )
+    assert json.loads(built.stdout)["files"]["train.jsonl"]["personas"].keys() == {"miller"}
 
 
 def test_no_line_is_written_twice() -> None:

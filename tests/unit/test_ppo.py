@@ -6,22 +6,25 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import peft
 import pytest
-import torch
 
 from tiny_model import write_random_adapter, write_tiny_model
 from townsfolk.engine import ModelTokenizer, base_reference
 from townsfolk.engine.adapters import read_adapter
 from townsfolk.engine.model import open_model
 from townsfolk.errors import ConfigError
-from townsfolk.training.stages import base, ppo
 from townsfolk.training.stages.config import PpoConfig
-from townsfolk.training.stages.ppo_judges import text_judge
-from townsfolk.training.stages.ppo_rollout import Sampled
 from townsfolk.training.stages.served import ServedBase
 from townsfolk.training.stages.tokens import Rows, TokenRow
 from townsfolk.types import RewardHead
+
+pytest.importorskip("torch", reason="needs the train extra")
+import peft
+import torch
+
+from townsfolk.training.stages import base, ppo
+from townsfolk.training.stages.ppo_judges import text_judge
+from townsfolk.training.stages.ppo_rollout import Sampled
 
 END = 2
 PROMPTS = [(1, 60 + n, 80 + n % 3, 10) for n in range(8)]

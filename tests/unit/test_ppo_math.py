@@ -3,6 +3,8 @@
 import math
 
 import pytest
+
+pytest.importorskip("torch", reason="needs the train extra")
 import torch
 from torch import Tensor
 

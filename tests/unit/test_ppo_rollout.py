@@ -3,8 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
-import peft
 import pytest
+
+from townsfolk.training.stages.tokens import TokenRow
+
+pytest.importorskip("torch", reason="needs the train extra")
+import peft
 import torch
 import transformers
 
@@ -12,7 +16,6 @@ from townsfolk.training.stages.packing import ATTENTION
 from townsfolk.training.stages.ppo_experience import look_at, padded, reply_mask
 from townsfolk.training.stages.ppo_rollout import Sampled, Sampling, laid_out, sample_replies
 from townsfolk.training.stages.ppo_trunk import REFERENCE, Trunk
-from townsfolk.training.stages.tokens import TokenRow
 
 VOCAB, END = 32, 2
 OPENING = (1, 5)

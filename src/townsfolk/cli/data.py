@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="What villagers learn from.", no_args_is_help=True)
 Folder = Annotated[Path, typer.Option("--data", help="The folder that holds dialogue/ and names/.")]
+NamesFolder = Annotated[
+    Path | None, typer.Option("--names", help="A game's names and actions; else those of the data.")
+]
 Sources = Annotated[
     str, typer.Option("--from", help="authored, turns, demos and files of rows, with commas between.")
 ]
@@ -33,12 +36,18 @@ def data() -> None:
 
 
 @app.command()
-def check(folder: Folder = Path("data"), config: ConfigFile = None, as_json: AsJson = False) -> None:
+def check(
+    folder: Folder = Path("data"),
+    names_folder: NamesFolder = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
     """Check the authored exchanges, one file a persona, and count them; status 1 if one has a fault."""
     from townsfolk.personas import PersonaLibrary
     from townsfolk.training.data import faults, read_actions, read_exchanges, read_names
 
-    names, actions = read_names(folder / "names"), read_actions(folder / "names")
+    named = names_folder or folder / "names"
+    names, actions = read_names(named), read_actions(named)
     library = PersonaLibrary.read(load_settings(config).personas_dirs)
     found, rows = [], []
     for file in sorted((folder / "dialogue").glob("*.yaml")):
@@ -76,6 +85,7 @@ def collect(
 def build(
     out: Annotated[Path, typer.Argument(help="A new folder for the dataset.")],
     folder: Folder = Path("data"),
+    names_folder: NamesFolder = None,
     sources: Sources = "authored",
     variants: Annotated[int, typer.Option(min=1, max=64, help="Of each exchange, with itself.")] = 4,
     seed: Annotated[int, typer.Option(help="The same seed gives the same dataset.")] = 0,
@@ -95,9 +105,10 @@ def build(
     others = harvest(wanted, settings.store.url)
     personas = PersonaLibrary.read(settings.personas_dirs).personas
     phrases, deflections = (read_lists(folder / f"{name}.yaml") for name in ("orders", "deflections"))
-    orders = Orders(phrases, deflections, personas, read_actions(folder / "names"))
+    named = names_folder or folder / "names"
+    orders = Orders(phrases, deflections, personas, read_actions(named))
     recipe = Recipe(seed, variants, wanted)
-    manifest = build_dataset(exchanges, read_names(folder / "names"), recipe, out, others, orders)
+    manifest = build_dataset(exchanges, read_names(named), recipe, out, others, orders)
     show(as_json, f"dataset {str(manifest['hash'])[:12]} in {out}: {json.dumps(manifest['files'])}", manifest)
 
 

@@ -135,5 +135,5 @@ def _manifest(trained: Trained, content_hash: str) -> Manifest:
 
 def _portable(config: RunConfig) -> dict[str, str | int | float | bool | None]:
     """The settings without folders of this machine: datasets, bases and parents are named by their hashes."""
-    local = ("dataset", "output_dir", "model", "parent")
+    local = ("dataset", "output_dir", "model", "parent", "reward_model")
     return {key: value for key, value in config.flat().items() if key not in local}

@@ -132,7 +132,7 @@ class BcConfig(ImitationConfig):
     """Behavioural cloning: demonstrations to imitate, the better rewarded the more."""
 
     stage: ClassVar[Stage] = "bc"
-    temperature: float = Field(default=0.5, gt=0, le=10)
+    temperature: float = Field(default=0.5, ge=0.01, le=10)
     """How much rewards count: a row's weight is exp(reward / temperature), 1 on average."""
 
 

@@ -268,6 +268,7 @@ class Ppo:
         """The step to go on with."""
         saved = last_checkpoint(self._log.checkpoints)
         if saved is None:
+            self._log.continue_from(-1)
             return 0
         self._trunk.set_policy(saved.tensors["policy"])
         self._kept = dict(saved.tensors["kept"])

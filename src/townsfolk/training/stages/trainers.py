@@ -48,8 +48,7 @@ def train(
         trainer = make(model, run)
         trainer.add_callback(SeededSteps())
         checkpoint = last_checkpoint(run.checkpoints)
-        if checkpoint:
-            run.continue_from(_step_of(checkpoint))
+        run.continue_from(_step_of(checkpoint) if checkpoint else 0)
         result = trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
         trained = Trained(
             config=config,
