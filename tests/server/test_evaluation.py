@@ -18,7 +18,7 @@ from townsfolk.errors import ConfigError
 from townsfolk.personas import PersonaLibrary
 from townsfolk.serving.evaluate import Plan, evaluate
 from townsfolk.training.data import read_names
-from townsfolk.training.data.rows import HELD_OUT, MANIFEST, TRAIN, DataRow, write_rows
+from townsfolk.training.data.rows import HELD_OUT, MANIFEST, TRAIN, DataRow, read_rows, write_rows
 from townsfolk.training.evaluation.page import page
 from townsfolk.training.evaluation.report import Report
 from townsfolk.training.evaluation.scenarios import read_suite
@@ -74,6 +74,16 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def found(settings: Settings, suite: Path, adapter: Path, dataset: Path) -> Report:
     plan = Plan(adapters={"explorer": adapter, "guard": adapter}, data=DATA, dataset=dataset, suites=(suite,))
     return evaluate(settings, plan)
+
+
+def test_the_voice_of_a_dataset_is_told_apart_from_those_of_the_data(
+    settings: Settings, suite: Path, adapter: Path, dataset: Path, tmp_path: Path
+) -> None:
+    for name in (TRAIN, HELD_OUT):
+        write_rows(tmp_path / name, [row for row in read_rows(dataset / name) if row.persona == "explorer"])
+    (tmp_path / MANIFEST).write_text(json.dumps({"hash": "abc"}))
+    plan = Plan({"explorer": adapter}, data=DATA, dataset=tmp_path, suites=(suite,), peers=())
+    assert "persona_one_line" in evaluate(settings, plan).suites["held_out"]["explorer"]
 
 
 def test_every_scenario_is_played_by_whom_it_is_for(found: Report) -> None:

@@ -44,7 +44,7 @@ class Plan:
         adapters: persona -> its adapter's folder; empty: all personas as they are shipped.
         parents: the same of what the adapters were continued from; without one: the base model alone.
         data: holds names/, dialogue/ and scenarios/.
-        dataset: its held-out rows are a suite, its training rows show the voices; None: those of `data`.
+        dataset: its held-out rows are a suite, its training rows show the voices (else `data` does).
         suites: files of scenarios; empty: those of `data`.
         limit: at most so many cases of each persona in each suite; None: all.
     """
@@ -189,13 +189,12 @@ def _by_persona(cases: Iterable[Case]) -> dict[str, list[Case]]:
 
 
 def _lines(plan: Plan) -> Lines:
-    """What personas say where it was not held out; all that was authored where it has not two voices."""
-    if plan.dataset:
-        rows = [row for row in read_rows(plan.dataset / TRAIN) if row.source == "authored"]
-        if len({row.persona for row in rows}) > 1:
-            return [(row.persona, split_reply(row.reply)[1]) for row in rows]
-    files = sorted((plan.data / "dialogue").glob("*.yaml"))
-    return [(file.stem, exchange.reply) for file in files for exchange in read_exchanges(file)]
+    """What each persona says where it was not held out; of personas that the dataset lacks, all of `data`."""
+    rows = read_rows(plan.dataset / TRAIN) if plan.dataset else []
+    found = [(row.persona, split_reply(row.reply)[1]) for row in rows if row.source == "authored"]
+    theirs = {persona for persona, _ in found}
+    files = [file for file in sorted((plan.data / "dialogue").glob("*.yaml")) if file.stem not in theirs]
+    return found + [(file.stem, exchange.reply) for file in files for exchange in read_exchanges(file)]
 
 
 def _vocabulary(lines: Lines, names: Names) -> frozenset[str]:
