@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 from fake_service import PERSONAS, FakeService
-from running import Target
 
+from running import Target
 from townsfolk import types
 from townsfolk.errors import Busy, ModelError
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from running import running
 
+from running import running
 from tiny_model import tiny_settings, write_random_adapter
 from townsfolk.cli import promote, rollback
 from townsfolk.cli.running import ask

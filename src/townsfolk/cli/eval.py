@@ -56,7 +56,7 @@ def evaluate(
     ] = None,
     config: ConfigFile = None,
 ) -> None:
-    """Evaluate personas as they are served, greedily; status 1 if a bar is missed."""
+    """Evaluate personas as shipped, or with --adapters, by what serves; status 1 if a bar is missed."""
     from townsfolk.serving.evaluate import Plan
     from townsfolk.serving.evaluate import evaluate as run
     from townsfolk.training.evaluation.page import page
