@@ -26,7 +26,15 @@ if TYPE_CHECKING:
     from townsfolk.training.stages.served import ServedBase
     from townsfolk.training.stages.tokens import Rows, TokenRow
 
-WRITERS = ("agents", "engine", "interpreter", "personas", "serving/prompts.py", "serving/rehearsal.py", "types")
+WRITERS = (
+    "agents",
+    "engine",
+    "interpreter",
+    "personas",
+    "serving/prompts.py",
+    "serving/rehearsal.py",
+    "types",
+)
 """Code that decides a row's tokens."""
 
 
