@@ -55,6 +55,18 @@ def test_twenty_random_ratings_end_the_night(settings: Settings, tmp_path: Path)
     assert "learning takes 50 in all" in report["outcome"]
 
 
+def test_a_version_on_trial_is_waited_for(settings: Settings, tmp_path: Path) -> None:
+    registry, version = Registry(settings.promotion.registry_dir), "a" * 64
+    model = open_model(settings.engine.model)
+    write_random_adapter(tmp_path / "version" / ADAPTER, model.params, model.base_hash)
+    registry.add("explorer", tmp_path / "version", version)
+    registry.promote("explorer", version, 0.5)
+    night = plan(settings, tmp_path)
+    report = Night("explorer", night.home, night.steps()).run()
+    assert report["outcome"].startswith("version aaaaaaaa")
+    assert "is on trial" in report["outcome"]
+
+
 def prepared(night: NightPlan, replies: dict[str, str]) -> Step:
     """The gate's step, with all that the steps before it leave."""
     model = open_model(night.settings.engine.model)

@@ -70,6 +70,10 @@ class NightPlan:
     # --- data -----------------------------------------------------------------------------------
 
     def _collect(self, folder: Path) -> Result:
+        if trial := Registry(self.settings.promotion.registry_dir).record(self.persona).trial:
+            return Result(
+                end=f"version {trial.version[:SHORT]} is on trial: what players say of it comes first"
+            )
         self._run(folder, "data", "collect", str(folder / ROWS), *self._with_config())
         up, down = _thumbs(self._rows(folder / ROWS))
         least = self.settings.promotion.gate_least_rated

@@ -1,7 +1,7 @@
-"""log.jsonl -> one picture, a panel a figure."""
+"""What a run logged -> one picture, a panel a figure."""
 
-import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,9 @@ UNDRAWN = ("step", "seconds", "rss_mb", "epoch")
 COLUMNS = 3
 
 
-def draw_curves(log: Path, picture: Path) -> None:
-    """Draw all figures of `log` over the steps; nothing where nothing was logged."""
-    series = read_series(log)
+def draw_curves(log: Sequence[dict[str, float]], picture: Path) -> None:
+    """Draw all figures of the lines of a log over the steps; nothing where nothing was logged."""
+    series = _series(log)
     if not series:
         return
     from matplotlib.figure import Figure
@@ -29,11 +29,10 @@ def draw_curves(log: Path, picture: Path) -> None:
     figure.savefig(picture, dpi=110)
 
 
-def read_series(log: Path) -> dict[str, list[tuple[float, float]]]:
+def _series(log: Sequence[dict[str, float]]) -> dict[str, list[tuple[float, float]]]:
     """Name of a figure -> (step, value) in order."""
     series: dict[str, list[tuple[float, float]]] = {}
-    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-    for line in map(json.loads, lines):
+    for line in log:
         for name in line.keys() - set(UNDRAWN):
             series.setdefault(name, []).append((line["step"], line[name]))
     return dict(sorted(series.items()))

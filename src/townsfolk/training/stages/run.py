@@ -93,7 +93,7 @@ class Run:
         for tracker in self._trackers:
             tracker.finish()
         if self._writes:
-            draw_curves(self._folder / LOG, self._folder / CURVES)
+            draw_curves(read_log(self._folder / LOG), self._folder / CURVES)
 
 
 @contextmanager
