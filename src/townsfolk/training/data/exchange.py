@@ -7,7 +7,7 @@ a prompt is written: an exchange becomes an observation, just as a game would se
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import Field, StringConstraints, ValidationError, model_validator
@@ -128,12 +128,21 @@ class Exchange(Message):
         return Event(kind=EventKind.SPOKEN_TO, at=SNAPSHOT_TIME, who=player, text=said)
 
 
+Scene = TypeVar("Scene", bound=Exchange)
+
+
 def read_exchanges(file: Path) -> list[Exchange]:
-    """The exchanges of a YAML file.
+    """The exchanges of a YAML file. Raises as `read_scenes`."""
+    return read_scenes(file, Exchange)
+
+
+def read_scenes(file: Path, kind: type[Scene]) -> list[Scene]:
+    """The items of a YAML file that lists exchanges, or what is derived from them.
 
     Raises:
-        ConfigError: not there, too large, no YAML; or lists every exchange that breaks the schema.
+        ConfigError: not there, too large, no YAML; or lists every item that breaks the schema.
     """
+    called = kind.__name__.lower()
     try:
         if file.stat().st_size > MAX_FILE_BYTES:
             raise ConfigError(f"{file}: over {MAX_FILE_BYTES:,} bytes: split it")
@@ -141,13 +150,13 @@ def read_exchanges(file: Path) -> list[Exchange]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{file}: can't be read: {error}") from error
     if not isinstance(rows, list):
-        raise ConfigError(f"{file}: must be a list of exchanges: begin each with '- said:'")
+        raise ConfigError(f"{file}: must be a list of {called}s: begin each with '- said:'")
     found, wrong = [], []
     for number, row in enumerate(rows, start=1):
         try:
-            found.append(Exchange.model_validate(row))
+            found.append(kind.model_validate(row))
         except ValidationError as error:
-            wrong += [f"exchange {number}: {fault}" for fault in faults_told(error)]
+            wrong += [f"{called} {number}: {fault}" for fault in faults_told(error)]
     if wrong:
         raise ConfigError(f"{file}: {'; '.join(wrong)}")
     return found

@@ -4,17 +4,14 @@ A suite file is a list of scenarios, each an authored exchange with a few more f
 refuses to know how a case is played: the observation is what a game would send.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
-import yaml
-from pydantic import ValidationError
-
 from townsfolk.errors import ConfigError
-from townsfolk.training.data.exchange import MAX_FILE_BYTES, Exchange, Seen, Topic
+from townsfolk.training.data.exchange import Exchange, Seen, Topic, read_scenes
 from townsfolk.training.data.names import Names
 from townsfolk.training.data.rows import DataRow
 from townsfolk.training.evaluation.metrics import split_reply
@@ -27,7 +24,6 @@ from townsfolk.types import (
     PersonaName,
     Text,
     Thing,
-    faults_told,
     fill,
 )
 
@@ -114,7 +110,7 @@ def read_suite(file: Path, names: Names, personas: Iterable[Persona]) -> list[Ca
     personas = list(personas)
     cases = [
         _case(scenario, f"{file.stem}/{number}", persona, names)
-        for number, scenario in enumerate(_read_scenarios(file), start=1)
+        for number, scenario in enumerate(read_scenes(file, Scenario), start=1)
         for persona in personas
         if _is_for(scenario, persona)
     ]
@@ -132,26 +128,6 @@ def row_cases(rows: Iterable[DataRow]) -> Iterator[Case]:
             yield Case(
                 row.id, row.persona, row.observation, (tag,), remembers=row.remembers, reference=speech
             )
-
-
-def _read_scenarios(file: Path) -> Sequence[Scenario]:
-    try:
-        if file.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(f"{file}: over {MAX_FILE_BYTES:,} bytes: split it")
-        rows = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{file}: can't be read: {error}") from error
-    if not isinstance(rows, list):
-        raise ConfigError(f"{file}: must be a list of scenarios: begin each with '- said:'")
-    found, wrong = [], []
-    for number, row in enumerate(rows, start=1):
-        try:
-            found.append(Scenario.model_validate(row))
-        except ValidationError as error:
-            wrong += [f"scenario {number}: {fault}" for fault in faults_told(error)]
-    if wrong:
-        raise ConfigError(f"{file}: {'; '.join(wrong)}")
-    return found
 
 
 def _is_for(scenario: Scenario, persona: Persona) -> bool:
