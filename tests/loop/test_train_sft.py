@@ -191,7 +191,7 @@ def test_a_killed_run_is_continued_with_the_same_losses(home: Home, tmp_path: Pa
 
 
 def test_two_processes_learn_what_one_does_in_twice_the_passes(home: Home, tmp_path: Path) -> None:
-    data = write_dataset(tmp_path / "data", 36)
+    data = write_dataset(tmp_path / "data", 52)  # 16 of them liked: whole batches for both
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
         f"persona: guard\ndataset: {data}\nmodel: {home.served.file}\nthreads: 1\nlr: 1e-2\n"

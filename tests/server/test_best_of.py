@@ -53,7 +53,8 @@ def test_the_reply_that_scores_highest_is_said(settings: Settings, monkeypatch: 
         return best(self, prompt, replies)  # type: ignore[arg-type]
 
     monkeypatch.setattr(type(rewards), "best", noted)
-    draft, said = asyncio.run(drawn(rooms, temperature=2.0))
+    while not seen:  # where all replies that were drawn are the same, there is nothing to pick
+        draft, said = asyncio.run(drawn(rooms, temperature=2.0))
     (replies,) = seen
     prompt = rooms.engine.tokenizer.encode("hello there")
     eos = rooms.engine.tokenizer.eos_id
