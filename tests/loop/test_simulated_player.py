@@ -5,9 +5,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from running import running
 from simulated_player import Heard, SimulatedPlayer, met, short_with_direction, thumbs
 
+from running import running
 from tiny_model import tiny_settings
 from townsfolk.serving import Rooms, Village
 from world import ACTIONS, observation, said

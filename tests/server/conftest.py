@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from fake_service import FakeService
+
 from running import Target, running
 
 

@@ -18,11 +18,11 @@ from fake_service import FakeService
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from running import Target, running
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
+from running import Target, running
 from tiny_model import tiny_settings
 from townsfolk.gateway.convert import to_protobuf
 from townsfolk.gateway.grpc_server import SERVICES

@@ -9,8 +9,8 @@ from fake_service import SLOW, FakeService
 from google.protobuf.empty_pb2 import Empty
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from running import Target, running
 
+from running import Target, running
 from townsfolk import types
 from townsfolk.errors import Busy, ModelError
 from townsfolk.gateway.pb import (

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from fake_service import SLOW, FakeService
+
 from running import Target, running
 
 TOKEN = "a token of more than 16"

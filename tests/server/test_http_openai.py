@@ -6,8 +6,8 @@ import openai
 import pytest
 from fake_service import FakeService
 from openai.types.chat import ChatCompletionMessageParam
-from running import Target, running
 
+from running import Target, running
 from townsfolk.errors import Busy
 
 TOKEN = "a-token-of-more-than-16"

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from fake_service import SLOW, FakeService
 from prometheus_client import CollectorRegistry
-from running import running
 
+from running import running
 from townsfolk.config import GrpcSettings, HttpSettings, Settings
 from townsfolk.errors import ConfigError
 from townsfolk.gateway.serve import Ports, serve
