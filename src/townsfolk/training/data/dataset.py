@@ -68,10 +68,10 @@ def build_dataset(
 ) -> dict[str, object]:
     """Write the dataset of all personas' `exchanges` and of `others` to `folder`, which must be new or empty.
 
+    Those of the others go that near-copy what lies on the other side of the split.
+
     Args:
         orders: asked of every persona in scenes that are drawn.
-
-    Those of the others go that near-copy what lies on the other side of the split.
 
     Returns:
         its manifest: counts and the content hash.
@@ -84,26 +84,32 @@ def build_dataset(
     folder.mkdir(parents=True, exist_ok=True)
     sides: Sides = {TRAIN: [], HELD_OUT: []}
     for persona, own in sorted(exchanges.items()):
+        learnt = []
         for exchange, group in zip(own, groups(persona, own), strict=True):
-            side, variants = (HELD_OUT, 1) if _is_held_out(group, recipe.seed) else (TRAIN, recipe.variants)
+            held_out = _is_held_out(group, recipe.seed)
+            side, variants = (HELD_OUT, 1) if held_out else (TRAIN, recipe.variants)
             sides[side] += [
                 _row(exchange, persona, group, names, recipe.seed, variant) for variant in range(variants)
             ]
+            learnt += [] if held_out else [exchange]
         if orders:
-            _add_orders(sides, orders, persona, own, names, recipe)
+            _add_orders(sides, orders, persona, {TRAIN: learnt, HELD_OUT: own}, names, recipe)
     _add_others(sides, others, recipe.seed)
     return _write(folder, recipe, {side: _without_copies(rows) for side, rows in sides.items()})
 
 
 def _add_orders(
-    sides: Sides, orders: Orders, persona: str, exchanges: Sequence[Exchange], names: Names, recipe: Recipe
+    sides: Sides,
+    orders: Orders,
+    persona: str,
+    answers: Mapping[str, Sequence[Exchange]],
+    names: Names,
+    recipe: Recipe,
 ) -> None:
-    """Rows of each way to ask, on the side of its group; answers that are learnt come from what is learnt."""
-    held_out = [_is_held_out(group, recipe.seed) for group in groups(persona, exchanges)]
+    """Rows of each way to ask, on the side of its group; `answers`: side -> exchanges to answer as in."""
+    deflections = orders.deflections.get(persona, ())
     for side, variants in ((TRAIN, recipe.variants), (HELD_OUT, 1)):
-        answers = [it for it, kept in zip(exchanges, held_out, strict=True) if side == HELD_OUT or not kept]
-        deflections = orders.deflections.get(persona, ())
-        voice = Voice(orders.personas[persona], answers, deflections, names, orders.actions)
+        voice = Voice(orders.personas[persona], answers[side], deflections, names, orders.actions)
         for act, phrase in orders.ways():
             group = group_of(act, phrase)
             if _is_held_out(group, recipe.seed) != (side == HELD_OUT):
