@@ -86,7 +86,7 @@ def _prepared(options: argparse.Namespace, folder: Path) -> tuple[SftConfig, Ser
     )
     served, rehearsal = open_base(config)
     rows = token_rows(config, served, rehearsal)
-    drawn = list(sft.LengthSampler([len(row.prompt) for row in rows.train], options.batch_size, config.seed))
+    drawn = list(sft.AlikeSampler(rows.train, options.batch_size, config.seed))
     taken = drawn[: options.steps * options.batch_size]
     return config, served, Rows([rows.train[n] for n in taken], (), rows.dataset_hash)
 

@@ -28,15 +28,22 @@ def said(text: str, reply: str) -> Exchange:
 
 
 def test_near_copies_share_a_group() -> None:
-    first, copy, other = groups(
-        "explorer",
-        [
-            said("where is the old mill by the river", "Past the hill, where the path bends twice."),
-            said("where is the old mill by the river?", "Past the hill, where the path bends thrice."),
-            said("where is the old mill by the river", "Ask me tomorrow."),
-        ],
+    bend = said("where is the old mill by the river", "Past the hill, where the path bends twice.")
+    copy = said("where is that old mill by the river", "Past the hill, where the path bends twice.")
+    other = said("is there a mill", "Ask me tomorrow.")
+    found = groups({"explorer": [bend, copy, other]})["explorer"]
+    assert found[0] == found[1] != found[2]
+
+
+def test_personas_that_are_asked_the_same_share_a_group() -> None:
+    """An adapter may go on from one that learnt of all personas."""
+    found = groups(
+        {
+            "guard": [said("come here", "Here I am."), said("go away", "No.")],
+            "explorer": [said("Come here!", "On my way, whatever it is.")],
+        }
     )
-    assert first == copy != other
+    assert found["guard"][0] == found["explorer"][0] != found["guard"][1]
 
 
 def test_the_same_seed_gives_the_same_dataset(

@@ -5,7 +5,7 @@ a stage learns from them.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -107,27 +107,28 @@ def reply_opening(template: "ChatTemplate", control: frozenset[int]) -> tuple[in
 
 
 def token_rows(config: "RunConfig", served: "ServedBase", rehearsal: "Rehearsal") -> "Rows":
-    """The persona's rows of the dataset, as they are served."""
+    """The rows of the dataset that `config` asks for, as they are served."""
     from townsfolk.training.data.rows import HELD_OUT, TRAIN, read_manifest
     from townsfolk.training.stages.row_cache import cached_rows
     from townsfolk.training.stages.tokens import Rows
 
+    learnt = sorted({*config.rows_of}) or [config.persona]
     dataset_hash = str(read_manifest(config.dataset).get("hash", ""))
 
     def read(name: str) -> "list[TokenRow]":
         file = config.dataset / name
-        made_of = (config.persona, _hash(file), served.sha256, rehearsal.fingerprint, _writers_hash())
+        made_of = (",".join(learnt), _hash(file), served.sha256, rehearsal.fingerprint, _writers_hash())
         return cached_rows(
-            default_home() / "cache" / "rows", made_of, lambda: _written(file, config, rehearsal)
+            default_home() / "cache" / "rows", made_of, lambda: _written(file, learnt, rehearsal)
         )
 
     return Rows(read(TRAIN), read(HELD_OUT), dataset_hash)
 
 
-def _written(file: Path, config: "RunConfig", rehearsal: "Rehearsal") -> "Iterator[TokenRow]":
+def _written(file: Path, personas: Sequence[str], rehearsal: "Rehearsal") -> "Iterator[TokenRow]":
     from townsfolk.training.data.rows import read_rows
 
-    return (rehearsal.row(row) for row in read_rows(file) if row.persona == config.persona)
+    return (rehearsal.row(row) for row in read_rows(file) if row.persona in personas)
 
 
 def _hash(*files: Path) -> str:

@@ -83,9 +83,10 @@ def build_dataset(
         raise ConfigError(f"{folder} is not empty: datasets are never overwritten; give a new folder")
     folder.mkdir(parents=True, exist_ok=True)
     sides: Sides = {TRAIN: [], HELD_OUT: []}
+    grouped = groups(exchanges)
     for persona, own in sorted(exchanges.items()):
         learnt = []
-        for exchange, group in zip(own, groups(persona, own), strict=True):
+        for exchange, group in zip(own, grouped[persona], strict=True):
             held_out = _is_held_out(group, recipe.seed)
             side, variants = (HELD_OUT, 1) if held_out else (TRAIN, recipe.variants)
             sides[side] += [
@@ -133,9 +134,14 @@ def _add_others(sides: Sides, others: Iterable[DataRow], seed: int) -> None:
             sides[side].append(row)
 
 
-def groups(persona: str, exchanges: Sequence[Exchange]) -> list[str]:
-    """A group for each exchange; near-copies, also through others, share one."""
-    parent = list(range(len(exchanges)))
+def groups(exchanges: Mapping[str, Sequence[Exchange]]) -> dict[str, list[str]]:
+    """Persona -> a group for each of its exchanges.
+
+    Near-copies of a persona share one, also through others; so do all personas' exchanges that begin with the
+    same words of a player: an adapter can go on from one that learnt of all.
+    """
+    everything = [(persona, it) for persona, own in sorted(exchanges.items()) for it in own]
+    parent = list(range(len(everything)))
 
     def root(index: int) -> int:
         while parent[index] != index:
@@ -143,12 +149,17 @@ def groups(persona: str, exchanges: Sequence[Exchange]) -> list[str]:
         return index
 
     seen = NearCopies()
-    for index, it in enumerate(exchanges):
-        text = f"{it.said} {it.reply}"
-        for other in seen.of(persona, text):
+    first: dict[tuple[str, ...], int] = {}
+    for index, (persona, it) in enumerate(everything):
+        text, said = f"{it.said} {it.reply}", tuple(words(it.said))
+        for other in [*seen.of(persona, text), first.setdefault(said, index) if said else index]:
             parent[root(index)] = root(other)
         seen.add(persona, text)
-    return [f"{persona}/{_short_hash(exchanges[root(index)])}" for index in range(len(exchanges))]
+    found: dict[str, list[str]] = {persona: [] for persona in exchanges}
+    for index, (persona, _) in enumerate(everything):
+        origin, it = everything[root(index)]
+        found[persona].append(f"{origin}/{_short_hash(it)}")
+    return found
 
 
 class NearCopies:

@@ -28,7 +28,9 @@ class RunConfig(BaseModel):
     stage: ClassVar[Stage]
 
     persona: PersonaName
-    """Whose rows are learnt."""
+    """Who the adapter is for."""
+    rows_of: tuple[PersonaName, ...] = ()
+    """Whose rows are learnt; empty: the persona's own. Of several: an adapter for theirs to go on from."""
     dataset: HomePath
     """A dataset's folder."""
     output_dir: HomePath

@@ -248,14 +248,18 @@ def target_log_probs(model: Any, pack: Pack) -> Any:
     return -torch.nn.functional.cross_entropy(logits, pack.targets, reduction="none")
 
 
-def batches_by_length(lengths: Sequence[int], batch_size: int, seed: Sequence[int]) -> list[list[int]]:
-    """Indexes of rows in batches of about equal length each, drawn; the one that is not full comes last.
+def batches_alike(rows: Sequence[TokenRow], batch_size: int, seed: Sequence[int]) -> list[list[int]]:
+    """Indexes of rows in batches alike in persona and length, drawn; the one that is not full comes last.
 
     Rows are drawn before they are ordered, so that each epoch they meet others of about their length.
     """
+
+    def alike(index: int) -> tuple[str, int]:
+        return rows[index].persona, (len(rows[index].prompt) + len(rows[index].reply)) // STEP
+
     random = np.random.default_rng(seed)
-    drawn = random.permutation(len(lengths)).tolist()
+    drawn = random.permutation(len(rows)).tolist()
     rest = drawn[: len(drawn) % batch_size]
-    ordered = sorted(drawn[len(rest) :], key=lambda index: lengths[index] // STEP)
+    ordered = sorted(drawn[len(rest) :], key=alike)
     batches = [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]
     return [batches[index] for index in random.permutation(len(batches))] + ([rest] if rest else [])

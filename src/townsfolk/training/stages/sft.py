@@ -15,7 +15,7 @@ import trl
 from townsfolk.errors import ConfigError
 from townsfolk.training.stages import base, trainers
 from townsfolk.training.stages.config import ImitationConfig
-from townsfolk.training.stages.packing import ATTENTION, Pack, batches_by_length, pack, target_log_probs
+from townsfolk.training.stages.packing import ATTENTION, Pack, batches_alike, pack, target_log_probs
 from townsfolk.training.stages.run import Run
 from townsfolk.training.stages.served import ServedBase
 from townsfolk.training.stages.tokens import Ids, Rows, TokenRow
@@ -55,7 +55,7 @@ class PackedTrainer(trl.SFTTrainer):  # type: ignore[misc]
     def __init__(
         self, model: Any, config: ImitationConfig, served: ServedBase, rows: Rows, folder: Run
     ) -> None:
-        self._rows, self._held_out = rows.train, rows.held_out[: config.eval_rows]
+        self._rows, self._held_out = rows.train, _spread(rows.held_out, config.eval_rows)
         self._act_weight = config.act_weight
         self._opening: Ids = tuple(model.active_peft_config.alora_invocation_tokens or ())
         self._folder, self._tokens, self._since = folder, 0, time.monotonic()
@@ -85,9 +85,8 @@ class PackedTrainer(trl.SFTTrainer):  # type: ignore[misc]
         learnt = examples[0]["row"] < everything
         return {"pack": pack(rows, self._opening, self._act_weight if learnt else 1)}
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> "LengthSampler":
-        lengths = [len(row.prompt) + len(row.reply) for row in self._rows]
-        return LengthSampler(lengths, self.args.per_device_train_batch_size, self.args.seed)
+    def _get_train_sampler(self, train_dataset: Any = None) -> "AlikeSampler":
+        return AlikeSampler(self._rows, self.args.per_device_train_batch_size, self.args.seed)
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Pack]], device: Any) -> Any:
         """What a step's loss is divided by: the weights of all its targets, in all processes."""
@@ -132,22 +131,27 @@ LOGGED = ("loss", "eval_loss", "grad_norm", "learning_rate", "epoch")
 """Of the trainer's figures, those of the loss's own course."""
 
 
-class LengthSampler(torch.utils.data.Sampler):  # type: ignore[misc]
-    """Indexes so that each `batch_size` of them, one after another, have about one length."""
+class AlikeSampler(torch.utils.data.Sampler):  # type: ignore[misc]
+    """Indexes so that each `batch_size` of them, one after another, are alike in persona and length."""
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
-        self._lengths, self._batch_size, self._seed, self._epoch = lengths, batch_size, seed, 0
+    def __init__(self, rows: Sequence[TokenRow], batch_size: int, seed: int) -> None:
+        self._rows, self._batch_size, self._seed, self._epoch = rows, batch_size, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Each epoch draws anew, the same each time it is run."""
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._lengths)
+        return len(self._rows)
 
     def __iter__(self) -> Iterator[int]:
-        for batch in batches_by_length(self._lengths, self._batch_size, (self._seed, self._epoch)):
+        for batch in batches_alike(self._rows, self._batch_size, (self._seed, self._epoch)):
             yield from batch
+
+
+def _spread(rows: Sequence[TokenRow], most: int) -> Sequence[TokenRow]:
+    """At most so many of the rows, from the first to the last."""
+    return rows[:: -(-len(rows) // most)] if rows and most else ()
 
 
 def _indexes(count: int, first: int) -> Any:
