@@ -10,7 +10,7 @@ import pytest
 from tiny_model import tiny_settings, write_random_adapter
 from townsfolk.config import Settings
 from townsfolk.engine import open_model
-from townsfolk.promotion.nightly import Night, Step
+from townsfolk.promotion.nightly import RESULT, Night, Result, Step
 from townsfolk.promotion.registry import ADAPTER, EVALUATION, MANIFEST, VERDICT, Registry
 from townsfolk.serving import Rooms
 from townsfolk.serving.night import NightPlan
@@ -65,6 +65,21 @@ def test_a_version_on_trial_is_waited_for(settings: Settings, tmp_path: Path) ->
     report = Night("explorer", night.home, night.steps()).run()
     assert report["outcome"].startswith("version aaaaaaaa")
     assert "is on trial" in report["outcome"]
+
+
+def test_what_went_live_meanwhile_is_not_replaced(settings: Settings, tmp_path: Path) -> None:
+    registry, version = Registry(settings.promotion.registry_dir), "a" * 64
+    night = plan(settings, tmp_path)
+    collected = Result(figures={"live": ""})
+    (night.home / "collect").mkdir(parents=True)
+    (night.home / "collect" / RESULT).write_text(collected.model_dump_json())
+    model = open_model(settings.engine.model)
+    write_random_adapter(tmp_path / "version" / ADAPTER, model.params, model.base_hash)
+    registry.add("explorer", tmp_path / "version", version)
+    registry.promote("explorer", version, 1)
+    registry.confirm("explorer", version)
+    promote = next(step for step in night.steps() if step.name == "promote")
+    assert promote.run(tmp_path).end.startswith("aaaaaaaaaaaaaaaa went live meanwhile")
 
 
 def prepared(night: NightPlan, replies: dict[str, str]) -> Step:

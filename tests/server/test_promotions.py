@@ -161,6 +161,18 @@ def test_a_version_that_players_dislike_is_taken_back_by_itself(rooms: Rooms, tm
     assert last.reasons[0].startswith("thumbs down: 10 of 10, before it 8 of 40")
 
 
+def test_a_trial_of_what_cannot_be_served_ends(rooms: Rooms, tmp_path: Path) -> None:
+    run, version = tmp_path / "wrong", "1" * 64
+    write_random_adapter(run / "adapter", rooms.engine.model, "0" * 64)
+    rooms.promotions.registry.add("explorer", run, version)
+    rooms.promotions.registry.promote("explorer", version, 0.5)
+    rooms.promotions.follow()
+    rooms.promotions.look()
+    last = rooms.promotions.registry.history()[-1]
+    assert (last.kind, last.version) == ("rolled_back", version)
+    assert "can't be served" in last.reasons[0]
+
+
 def test_a_version_that_players_like_is_confirmed(rooms: Rooms, tmp_path: Path) -> None:
     version = added(rooms, tmp_path, 1)
     rooms.promotions.promote("explorer", version)

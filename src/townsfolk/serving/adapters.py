@@ -139,6 +139,10 @@ class AdapterShelf:
         info = self._served.get(persona, NOTHING).live
         return info.content_hash if info else None
 
+    def serves(self, persona: str, content_hash: str) -> bool:
+        """Whether some of the persona's villagers are served with that adapter."""
+        return any(info.content_hash == content_hash for info in self._served.get(persona, NOTHING))
+
     def openings(self, persona: str) -> dict[str | None, str | None]:
         """Adapters that the persona is served with -> what to prefill its opening with.
 

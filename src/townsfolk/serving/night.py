@@ -24,7 +24,7 @@ from townsfolk.config import Settings
 from townsfolk.errors import LaunchError
 from townsfolk.personas import PersonaLibrary
 from townsfolk.promotion.gate import GateVerdict, Thumbs, gate
-from townsfolk.promotion.nightly import Result, Step
+from townsfolk.promotion.nightly import RESULT, Result, Step
 from townsfolk.promotion.registry import ADAPTER, EVALUATION, MANIFEST, SHIPPED, SHORT, VERDICT, Registry
 from townsfolk.serving.duels import duels
 from townsfolk.serving.harvest import AUTHORED
@@ -35,6 +35,7 @@ from townsfolk.types import ChangeKind, Manifest
 INCUMBENT = "incumbent.json"
 ROWS = "rows.jsonl"
 SUITE = "held_out"
+LIVE = "live"
 TAIL = 1_500
 Promote = Callable[[Path], str]
 """Puts the version in a folder live; gives its content hash."""
@@ -67,10 +68,15 @@ class NightPlan:
             Step("promote", self._promote),
         ]
 
+    @property
+    def _registry(self) -> Registry:
+        return Registry(self.settings.promotion.registry_dir)
+
     # --- data -----------------------------------------------------------------------------------
 
     def _collect(self, folder: Path) -> Result:
-        if trial := Registry(self.settings.promotion.registry_dir).record(self.persona).trial:
+        record = self._registry.record(self.persona)
+        if trial := record.trial:
             return Result(
                 end=f"version {trial.version[:SHORT]} is on trial: what players say of it comes first"
             )
@@ -79,7 +85,8 @@ class NightPlan:
         least = self.settings.promotion.gate_least_rated
         enough = up and down and up + down >= least
         few = f"{up} thumbs up and {down} down: learning takes {least} in all, and some of both"
-        return Result(figures={"up": up, "down": down}, end="" if enough else few)
+        figures = {"up": up, "down": down, LIVE: record.live}
+        return Result(figures=figures, end="" if enough else few)
 
     def _build(self, folder: Path) -> Result:
         sources = f"{AUTHORED},{self.home / 'collect' / ROWS}"
@@ -115,11 +122,16 @@ class NightPlan:
         }
         return [f"--{name}={value}" for name, value in given.items()]
 
+    def _live(self) -> str:
+        """The version that served when the night began: all its steps are about that one."""
+        collected = Result.model_validate_json((self.home / "collect" / RESULT).read_bytes())
+        return str(collected.figures[LIVE])
+
     def _incumbent(self) -> Path | None:
-        """The folder that holds what serves; None: the base model alone."""
-        live = Registry(self.settings.promotion.registry_dir).record(self.persona).live
+        """The folder that holds what served; None: the base model alone."""
+        live = self._live()
         if live != SHIPPED:
-            return Registry(self.settings.promotion.registry_dir).known(self.persona, live) / ADAPTER
+            return self._registry.known(self.persona, live) / ADAPTER
         return PersonaLibrary.read(self.settings.personas_dirs).adapter_folder(self.persona)
 
     # --- judgement ------------------------------------------------------------------------------
@@ -160,11 +172,14 @@ class NightPlan:
 
     def _note(self, verdict: GateVerdict) -> None:
         learnt = Manifest.model_validate_json((self.home / "learn" / "run" / MANIFEST).read_bytes())
-        registry = Registry(self.settings.promotion.registry_dir)
         kind: ChangeKind = "passed" if verdict.passed else "refused"
-        registry.note(self.persona, kind, learnt.adapter_hash, verdict.reasons)
+        self._registry.note(self.persona, kind, learnt.adapter_hash, verdict.reasons)
 
     def _promote(self, folder: Path) -> Result:
+        if (now := self._registry.record(self.persona).live) != self._live():
+            return Result(
+                end=f"version {now[:SHORT]} went live meanwhile: the candidate was not measured by it"
+            )
         run = self.home / "learn" / "run"
         for source, name in (("examine", EVALUATION), ("gate", VERDICT)):
             (run / name).write_bytes((self.home / source / name).read_bytes())

@@ -105,6 +105,9 @@ class Promotions:
                 on_change(name)
 
     def _judge(self, name: str, record: Record, trial: Trial) -> None:
+        if not self._shelf.serves(name, trial.version):
+            self._take_back(name, trial, ("it can't be served any more: see the faults of GET /v1/adapters",))
+            return
         settings = self._settings
         rule = Rule(max(1, settings.trial_turns), settings.trial_least, settings.trial_alpha)
         new = self._store.outcomes_of(name, trial.version, rule.turns, since=trial.began_at)
@@ -113,10 +116,11 @@ class Promotions:
         if ruling.kind == "confirm":
             self.registry.confirm(name, trial.version, ruling.reasons)
         elif ruling.kind == "rollback":
-            log.warning(
-                "persona %s: version %s is taken back: %s", name, trial.version[:SHORT], ruling.reasons
-            )
-            self.registry.rollback(name, ruling.reasons, version=trial.version)
+            self._take_back(name, trial, ruling.reasons)
+
+    def _take_back(self, name: str, trial: Trial, reasons: tuple[str, ...]) -> None:
+        log.warning("persona %s: version %s is taken back: %s", name, trial.version[:SHORT], reasons)
+        self.registry.rollback(name, reasons, version=trial.version)
 
     def _serve(self, name: str, record: Record) -> None:
         versions = dict.fromkeys((record.live, *reversed(record.earlier), SHIPPED))
