@@ -63,15 +63,12 @@ def train(
 
 def open_base(config: "RunConfig", settings: Path | None = None) -> "tuple[ServedBase, Rehearsal]":
     """What is served of the base model, and who writes its prompts, by the file of `settings`."""
-    from townsfolk.agents.template import ChatTemplate
-    from townsfolk.engine import ModelTokenizer, open_model
+    from townsfolk.engine import open_model
     from townsfolk.serving.rehearsal import Rehearsal
 
     model = open_model(config.model)
-    tokenizer = ModelTokenizer(model.metadata)
-    template = ChatTemplate(tokenizer.chat_template, tokenizer)
-    rehearsal = Rehearsal.open(load_settings(settings, engine={"model": config.model}))
-    return served_base(config.model, model, tokenizer, template), rehearsal
+    rehearsal = Rehearsal.on(model, load_settings(settings, engine={"model": config.model}))
+    return served_base(config.model, model, rehearsal.tokenizer, rehearsal.template), rehearsal
 
 
 def served_base(

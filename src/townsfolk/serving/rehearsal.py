@@ -10,8 +10,10 @@ from itertools import takewhile
 
 from townsfolk.agents import Occasion, PromptBuilder, Session, occasion_in, told, unaided
 from townsfolk.agents.prompt import opening
+from townsfolk.agents.template import ChatTemplate
 from townsfolk.config import Settings
 from townsfolk.engine import ModelTokenizer, open_model
+from townsfolk.engine.model import Model
 from townsfolk.errors import ConfigError
 from townsfolk.interpreter import CLOSE, OPEN
 from townsfolk.personas import PersonaLibrary
@@ -27,7 +29,7 @@ class Rehearsal:
     """Writes prompts and replies of rows in the tokens of one base model."""
 
     def __init__(self, tokenizer: ModelTokenizer, prompts: PromptBuilder, library: PersonaLibrary) -> None:
-        self._tokenizer, self._prompts, self._library = tokenizer, prompts, library
+        self.tokenizer, self._prompts, self._library = tokenizer, prompts, library
         self._openings: dict[str, Ids] = {}
 
     @classmethod
@@ -37,7 +39,11 @@ class Rehearsal:
         Raises:
             ConfigError, ModelError: what can't be used, and the remedy.
         """
-        model = open_model(settings.engine.model)
+        return cls.on(open_model(settings.engine.model), settings)
+
+    @classmethod
+    def on(cls, model: Model, settings: Settings) -> "Rehearsal":
+        """For a base model that is open already. Raises as `open`."""
         tokenizer = ModelTokenizer(model.metadata)
         prompts = prompt_builder(tokenizer, model.params.context, settings)
         return cls(tokenizer, prompts, PersonaLibrary.read(settings.personas_dirs))
@@ -72,7 +78,7 @@ class Rehearsal:
 
     def decode(self, ids: Ids) -> str:
         """The text of a reply."""
-        return self._tokenizer.decode(ids)
+        return self.tokenizer.decode(ids)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -84,7 +90,12 @@ class Rehearsal:
     @property
     def template_hash(self) -> str:
         """Of the base model's chat template, sha256."""
-        return self._prompts.template.content_hash
+        return self.template.content_hash
+
+    @property
+    def template(self) -> ChatTemplate:
+        """The base model's."""
+        return self._prompts.template
 
     def _window(self, row: DataRow, persona: Persona) -> tuple[Session, str]:
         if row.observation is None:
@@ -94,11 +105,11 @@ class Rehearsal:
         return session, self._prompts.window_text(session, occasion, told(session, view, occasion, persona))
 
     def _reply(self, text: str) -> Ids:
-        return (*self._tokenizer.encode(text), self._tokenizer.eos_id)
+        return (*self.tokenizer.encode(text), self.tokenizer.eos_id)
 
     def _acts(self, text: str) -> int:
         tag, closed, _ = text.partition(CLOSE)
-        return len(self._tokenizer.encode(tag + closed)) if closed and text.startswith(OPEN) else 1
+        return len(self.tokenizer.encode(tag + closed)) if closed and text.startswith(OPEN) else 1
 
     def _opening(self, persona: Persona) -> Ids:
         if persona.name not in self._openings:
