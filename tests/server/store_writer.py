@@ -21,7 +21,7 @@ from townsfolk.types import (
     Verdict,
 )
 
-OF_PLAYERS = ("turns", "actions", "ratings", "memories", "engagement", "demos", "audit_flags")
+OF_PLAYERS = ("turns", "actions", "ratings", "memories", "engagement", "demos", "flags")
 """Tables that know players."""
 
 

@@ -53,7 +53,9 @@ def played(allowed: bool = True, **fields: object) -> PlayedTurn:
         (played(signs=("answered", "stayed", "followed", "traded")), (1.0, IMPLICIT)),
         (played(outcomes=("done", "failed")), (-0.3, IMPLICIT)),
         (played(allowed=False), (-1.0, 0.5)),
-        (played(flagged=True), (-1.0, EXPLICIT)),
+        (played(allowed=False, review="open"), (-1.0, 0.5)),
+        (played(allowed=False, review="approved"), None),
+        (played(review="rejected", ratings=(1,)), (-1.0, EXPLICIT)),
     ],
 )
 def test_rewards(turn: PlayedTurn, judged: tuple[float, float] | None) -> None:

@@ -209,7 +209,7 @@ def test_games_adapters_and_flags(store: Store, settings: StoreSettings) -> None
     store.drain()
     assert query(settings, "SELECT mod_version FROM games") == [("2",)]
     assert query(settings, "SELECT name, rank FROM adapter_versions") == [("guard", 8)]
-    assert query(settings, "SELECT rule, at FROM audit_flags") == [("lava", 1.0)]
+    assert query(settings, "SELECT rule, at FROM flags") == [("lava", 1.0)]
 
 
 def test_row_that_the_database_refuses_is_set_aside(store: Store, settings: StoreSettings) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import create_engine, text
 from townsfolk.errors import ConfigError, StoreError
 from townsfolk.feedback.database import MIGRATIONS, Database
 from townsfolk.feedback.models import Base
+from townsfolk.feedback.review import list_flags
 from townsfolk.feedback.schema_doc import render
 
 
@@ -46,6 +47,7 @@ def test_rows_of_the_first_version_stay(tmp_path: Path) -> None:
             )
         )
         connection.execute(text("INSERT INTO ratings VALUES ('t1', 'sam', 1, 'good', 2.5)"))
+        connection.execute(text("INSERT INTO audit_flags VALUES (7, 'g', 'ada', 't1', 'lava', 'no', 3.5)"))
     database = Database(url)
     database.migrate()
     with database.transaction() as session:
@@ -55,6 +57,8 @@ def test_rows_of_the_first_version_stay(tmp_path: Path) -> None:
             1.5,
         )
         assert session.execute(text("SELECT value, comment FROM ratings")).one() == (1, "good")
+        (flag,) = list_flags(session, "open", 10, before=4)
+        assert (flag.id, flag.turn_id, flag.at, flag.evidence) == ("7", "t1", 3.5, ())
     database.close()
 
 

@@ -183,20 +183,25 @@ class ForgottenRow(Base):
     at: Mapped[float] = mapped_column(Float, doc="when they said so")
 
 
-class AuditFlagRow(Base):
-    """Something that a person should look at."""
+class FlagRow(Base):
+    """Something that a person should look at, and what they decided."""
 
-    __tablename__ = "audit_flags"
+    __tablename__ = "flags"
 
-    id: Mapped[int] = mapped_column(Integer, primary_key=True, doc="in the order of arrival")
+    id: Mapped[str] = _id("of what is flagged: the same finding is the same flag", primary_key=True)
     game_id: Mapped[str] = _id("the game; empty: asked for directly")
     villager_id: Mapped[str] = _id("the villager")
     turn_id: Mapped[str] = _id("the turn; empty: none")
     rule: Mapped[str] = mapped_column(Text, doc="the rule that was broken")
     reason: Mapped[str] = mapped_column(Text, doc="how")
     at: Mapped[float] = mapped_column(Float, doc="when")
+    evidence: Mapped[list[Any]] = mapped_column(JSON, doc="what was said and done, a line each")
+    state: Mapped[str] = mapped_column(String(16), doc="open, approved (right after all) or rejected")
+    note: Mapped[str] = mapped_column(Text, doc="the reviewer's own words")
+    who: Mapped[str] = _id("who decided; empty: nobody yet")
+    decided_at: Mapped[float] = mapped_column(Float, doc="when; 0: not yet")
 
-    __table_args__ = (Index(None, "at"),)
+    __table_args__ = (Index(None, "state", "at"), Index(None, "turn_id"))
 
 
 class AdapterRow(Base):

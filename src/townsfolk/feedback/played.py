@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 from townsfolk.feedback.database import Database
 from townsfolk.feedback.models import (
     ActionRow,
-    AuditFlagRow,
     DemoRow,
     EngagementRow,
     ForgottenRow,
@@ -22,6 +21,7 @@ from townsfolk.feedback.models import (
     RatingRow,
     TurnRow,
 )
+from townsfolk.feedback.review import reviews_of
 from townsfolk.feedback.rows import player_hash, read_turn
 from townsfolk.types import Observation, PlayedTurn, ShownStep
 
@@ -103,7 +103,7 @@ def _with_all(session: Session, turns: Sequence[TurnRow]) -> Iterator[PlayedTurn
         ratings[rating.turn_id].append(rating.value)
     for sign in session.scalars(select(EngagementRow).where(EngagementRow.turn_id.in_(ids))):
         signs[sign.turn_id].append(sign.kind)
-    flagged = set(session.scalars(select(AuditFlagRow.turn_id).where(AuditFlagRow.turn_id.in_(ids))))
+    reviews = reviews_of(session, ids)
     for turn in turns:
         own = actions[turn.turn_id]
         yield PlayedTurn(
@@ -112,7 +112,7 @@ def _with_all(session: Session, turns: Sequence[TurnRow]) -> Iterator[PlayedTurn
             ratings=tuple(ratings[turn.turn_id]),
             signs=tuple(signs[turn.turn_id]),
             outcomes=tuple(action.outcome for action in own if action.outcome),
-            flagged=turn.turn_id in flagged,
+            review=reviews.get(turn.turn_id),
         )
 
 

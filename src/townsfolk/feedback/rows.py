@@ -8,17 +8,17 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from townsfolk.feedback.models import (
     ActionRow,
     AdapterChangeRow,
     AdapterRow,
-    AuditFlagRow,
     Base,
     DemoRow,
     EngagementRow,
+    FlagRow,
     ForgottenRow,
     GameRow,
     MemoryRow,
@@ -31,6 +31,7 @@ from townsfolk.types import (
     AdapterVersion,
     AuditFlag,
     DemoBatch,
+    FlagDecision,
     ForgetPlayer,
     Game,
     LogEntry,
@@ -68,6 +69,12 @@ def is_of(payload: dict[str, Any], gone: ForgetPlayer) -> bool:
 def player_hash(game_id: str, player: str) -> str:
     """What stands for a player where the name must not, as in datasets; hexadecimal."""
     return hashlib.sha256(f"{game_id}\n{player}".encode()).hexdigest()
+
+
+def flag_id(flag: AuditFlag) -> str:
+    """What a flag is known by; hexadecimal."""
+    parts = (flag.game_id, flag.villager_id, flag.turn_id, flag.rule, f"{flag.at:.3f}", flag.reason)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def apply(session: Session, payload: dict[str, Any]) -> None:
@@ -138,7 +145,7 @@ def _forget(session: Session, payload: dict[str, Any]) -> None:
     gone = ForgetPlayer.model_validate(payload["body"])
     in_game = select(TurnRow.turn_id).where(TurnRow.game_id == gone.game_id)
     turns = in_game.where(TurnRow.player == gone.player)
-    for table in (RatingRow, ActionRow, AuditFlagRow, EngagementRow):
+    for table in (RatingRow, ActionRow, FlagRow, EngagementRow):
         session.execute(delete(table).where(table.turn_id.in_(turns)))
     session.execute(delete(RatingRow).where(RatingRow.player == gone.player, RatingRow.turn_id.in_(in_game)))
     for kept in (TurnRow, EngagementRow, DemoRow, MemoryRow):
@@ -159,7 +166,17 @@ def _merge(
 
 
 def _flag(session: Session, payload: dict[str, Any]) -> None:
-    session.add(AuditFlagRow(**_values(AuditFlag.model_validate(payload["body"]))))
+    """What is flagged already keeps what was decided of it: an audit finds the same thing again."""
+    flag = AuditFlag.model_validate(payload["body"])
+    if session.get(FlagRow, flag_id(flag)) is None:
+        undecided = {"state": "open", "note": "", "who": "", "decided_at": 0}
+        session.add(FlagRow(**_values(flag), id=flag_id(flag), **undecided))
+
+
+def _decide(session: Session, payload: dict[str, Any]) -> None:
+    decision = FlagDecision.model_validate(payload["body"])
+    decided = _values(decision, exclude={"id"}) | {"decided_at": payload["at"]}
+    session.execute(update(FlagRow).where(FlagRow.id == decision.id).values(**decided))
 
 
 _APPLY: dict[str, Callable[[Session, dict[str, Any]], None]] = {
@@ -168,6 +185,7 @@ _APPLY: dict[str, Callable[[Session, dict[str, Any]], None]] = {
     LogEntry.__name__: _log_entry,
     DemoBatch.__name__: _demo,
     AuditFlag.__name__: _flag,
+    FlagDecision.__name__: _decide,
     ForgetPlayer.__name__: _forget,
     Rating.__name__: _merge(RatingRow, Rating, "at"),
     Memory.__name__: _merge(MemoryRow, Memory, None),

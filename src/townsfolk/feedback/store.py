@@ -1,8 +1,9 @@
 """The Store: what the service calls. Thread-safe; no write waits for the database.
 
 `record_turn`, `record_outcomes`, `record_changes`, `record_game` and `remember` return at once with a future
-that is done when the rows are durable: a turn never waits for the disk. `rate`, `log`, `demonstrate`, `flag`
-and `record_adapter` return when they are durable, some milliseconds: call them off the event loop.
+that is done when the rows are durable: a turn never waits for the disk. `rate`, `log`, `demonstrate`, `flag`,
+`decide_flag` and `record_adapter` return when they are durable, some milliseconds: call them off the event
+loop.
 """
 
 import logging
@@ -12,6 +13,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from sqlalchemy import func, select
@@ -24,13 +26,17 @@ from townsfolk.feedback.applier import Applier
 from townsfolk.feedback.database import Database
 from townsfolk.feedback.intake import Intake
 from townsfolk.feedback.judged import outcomes_of
-from townsfolk.feedback.models import ActionRow, Base, ForgottenRow, MemoryRow, TurnRow
+from townsfolk.feedback.models import ActionRow, Base, FlagRow, ForgottenRow, MemoryRow, TurnRow
+from townsfolk.feedback.review import count_flags, list_flags, read_flag
 from townsfolk.feedback.spool import Record, Spool
 from townsfolk.types import (
     AdapterChange,
     AdapterVersion,
     AuditFlag,
     DemoBatch,
+    Flag,
+    FlagDecision,
+    FlagState,
     ForgetPlayer,
     Game,
     LogEntry,
@@ -154,8 +160,18 @@ class Store:
         self._acknowledge(player)
 
     def flag(self, flag: AuditFlag) -> None:
-        """Keep something that a person should look at."""
+        """Keep something that a person should look at; what is flagged already stays as it is."""
         self._acknowledge(flag)
+
+    def decide_flag(self, decision: FlagDecision) -> None:
+        """Keep what a person decided of a flag, and when.
+
+        Raises:
+            UnknownName: the database has no such flag.
+            StoreError: the database is away, or it can't be made durable.
+        """
+        self.read_flag(decision.id)
+        self._acknowledge(decision)
 
     def record_adapter(self, version: AdapterVersion) -> None:
         """Keep that an adapter serves."""
@@ -190,6 +206,36 @@ class Store:
         with self._database.transaction() as session:
             found = session.scalars(query.order_by(MemoryRow.last_seen.desc()).limit(limit))
             return tuple(sorted(map(rows.read_memory, found), key=lambda memory: memory.player))
+
+    def list_flags(
+        self, state: FlagState | None = None, limit: int = 100, before: float = inf
+    ) -> tuple[Flag, ...]:
+        """Flags in a state (None: in any) raised before a Unix time, newest first.
+
+        Raises:
+            StoreError: the database is away.
+        """
+        with self._database.transaction() as session:
+            return list_flags(session, state, limit, before)
+
+    def count_flags(self) -> dict[str, int]:
+        """Flags in the database, by state. Raises StoreError."""
+        with self._database.transaction() as session:
+            return count_flags(session)
+
+    def read_flag(self, flag_id: str) -> Flag:
+        """One flag. Raises UnknownName, StoreError."""
+        with self._database.transaction() as session:
+            if row := session.get(FlagRow, flag_id):
+                return read_flag(row)
+        raise UnknownName(f"flag {flag_id!r} is not known: name one that the list of flags has")
+
+    def read_turn(self, turn_id: str) -> Turn:
+        """One turn that the database has. Raises UnknownName, StoreError."""
+        with self._database.transaction() as session:
+            if row := session.get(TurnRow, turn_id):
+                return rows.read_turn(row, _actions_of(session, [row])[turn_id])
+        raise UnknownName(f"turn {turn_id!r} is not known: it was forgotten, or is not stored yet")
 
     def forgotten(self) -> frozenset[str]:
         """The players who wish to be forgotten, each as `rows.player_hash`.

@@ -13,6 +13,7 @@ from townsfolk.errors import Busy, InvalidRequest, NotConnected, StoreError, Tow
 from townsfolk.gateway.service import ChatMessage
 from townsfolk.serving.direct import DirectTurns
 from townsfolk.serving.games import GameState
+from townsfolk.serving.judge import evidence_of
 from townsfolk.serving.rooms import Rooms
 from townsfolk.types import (
     AdapterList,
@@ -190,6 +191,7 @@ class Village:
             rule=verdict.rule,
             reason=verdict.reason,
             at=time.time(),
+            evidence=evidence_of(turn),
         )
         self._rooms.run_aside(self._rooms.store.flag, flag)
 

@@ -57,6 +57,7 @@ from townsfolk.types.promotion import (
     TurnOutcome,
 )
 from townsfolk.types.record import (
+    MAX_EVIDENCE,
     AdapterFault,
     AdapterList,
     AdapterVersion,
@@ -73,11 +74,13 @@ from townsfolk.types.record import (
     UnloadAdapter,
 )
 from townsfolk.types.registry import ActionSpec, ArgKind, ArgSpec, Connected, Game, PersonaActions
+from townsfolk.types.review import Flag, FlagDecision, FlagId, FlagState
 from townsfolk.types.reward import RewardHead
 from townsfolk.types.text import faults_told, fill, words
 
 __all__ = [
     "MAX_CONTEXT",
+    "MAX_EVIDENCE",
     "MAX_OBSERVATIONS",
     "MAX_TEXT",
     "Action",
@@ -100,6 +103,10 @@ __all__ = [
     "Event",
     "EventKind",
     "Example",
+    "Flag",
+    "FlagDecision",
+    "FlagId",
+    "FlagState",
     "ForgetPlayer",
     "Game",
     "Id",

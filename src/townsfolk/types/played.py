@@ -3,6 +3,7 @@
 from townsfolk.types.base import Message, PersonaName, Text
 from townsfolk.types.observation import Observation
 from townsfolk.types.record import Turn
+from townsfolk.types.review import FlagState
 
 
 class PlayedTurn(Message):
@@ -17,8 +18,8 @@ class PlayedTurn(Message):
     """Kinds of engagement that followed on it: `answered`, `left` …"""
     outcomes: tuple[str, ...] = ()
     """What became of its actions in the game: `done`, `refused`, `failed`."""
-    flagged: bool = False
-    """It broke a rule, and its villager was frozen."""
+    review: FlagState | None = None
+    """What a person said of the flags on it, the worst of all; None: there are none."""
 
 
 class ShownStep(Message):

@@ -8,6 +8,9 @@ from townsfolk.types.base import Id, Message, Name, PersonaName, Text
 from townsfolk.types.decision import Action, Verdict
 from townsfolk.types.observation import Observation, Position
 
+MAX_EVIDENCE = 64
+"""Lines of it that one flag carries."""
+
 
 class Rating(Message):
     turn_id: Id
@@ -81,6 +84,8 @@ class AuditFlag(Message):
     reason: str
     at: float
     """Unix time in seconds."""
+    evidence: tuple[Text, ...] = Field(default=(), max_length=MAX_EVIDENCE)
+    """What was said and done, a line each, so that it can be judged without the turn."""
 
 
 class Memory(Message):

@@ -12,10 +12,10 @@ from townsfolk.types import PlayedTurn, ShownStep
 
 SIGNS = {"answered": 0.3, "stayed": 0.2, "followed": 0.3, "traded": 0.5, "came_back": 0.3, "left": -0.5}
 """What each sign of engagement adds to the reward, which is held within -1 and 1."""
-FLAGGED, REFUSED, FAILED = -1.0, -1.0, -0.3
-"""Rewards where a rule was broken and the villager frozen; where policy refused; where the game did."""
+REJECTED, REFUSED, FAILED = -1.0, -1.0, -0.3
+"""Rewards where a reviewer rejected the turn; where policy refused; where the game did."""
 EXPLICIT, BY_RULE, IMPLICIT = 1.0, 0.5, 0.2
-"""Weights of a thumb, of a refusal, of a hint."""
+"""Weights of a thumb or a reviewer's word, of a refusal, of a hint."""
 NOT_FOR_VILLAGERS = frozenset({"craft"})
 """What players show that villagers have no action for."""
 LONGEST = 4_000
@@ -63,11 +63,11 @@ def group_of(who: str) -> str:
 
 def reward_of(played: PlayedTurn) -> tuple[float, float] | None:
     """Reward in [-1, 1] and weight of a turn; None where nothing tells."""
+    if played.review == "rejected":
+        return REJECTED, EXPLICIT  # whatever players thought of it
     if played.ratings:
         return sum(played.ratings) / len(played.ratings), EXPLICIT
-    if played.flagged:
-        return FLAGGED, EXPLICIT
-    if not all(verdict.allowed for verdict in played.turn.verdicts):
+    if played.review != "approved" and not all(verdict.allowed for verdict in played.turn.verdicts):
         return REFUSED, BY_RULE
     hints = [SIGNS[sign] for sign in set(played.signs) & SIGNS.keys()]
     hints += [FAILED] if {"refused", "failed"} & {*played.outcomes} else []
