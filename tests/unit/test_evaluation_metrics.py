@@ -75,6 +75,7 @@ def test_what_is_executable_names_what_is_there(tag: str, executable: bool) -> N
         ("flee", ("",), "hello", False),
         ("stop", ("wait 5", "stop"), "hold on", True),
         ("", ("wait 5", ""), "hold on", True),
+        ("look_at sam", ("",), "look at my shield", True),
     ],
 )
 def test_a_gesture_counts_as_none_unless_asked_for(

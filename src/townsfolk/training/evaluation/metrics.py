@@ -3,8 +3,8 @@
 Evaluation and the rewards of GRPO use the same ones, so that what is trained for is what is judged. It
 refuses to know who replied.
 
-A gesture (wave, look_at) is no more than a manner of speaking: where neither the scenario nor the player's
-words ask for an action, none and a gesture count the same.
+A gesture (wave, look_at) is no more than a manner of speaking: where nothing else is to be done, none and a
+gesture count the same, but for a gesture that the player's words name: that one is as right as none.
 """
 
 import re
@@ -72,14 +72,14 @@ def is_executable(tag: str, specs: Mapping[str, ActionSpec], seen: Observation) 
     )
 
 
-def asks_for_gesture(said: str) -> bool:
-    """Whether a player's words name a gesture."""
-    return bool({*words(said)} & frozenset[str]().union(*GESTURES.values()))
+def gestures_in(said: str) -> set[str]:
+    """Gestures that a player's words name."""
+    return {gesture for gesture, named in GESTURES.items() if named & {*words(said)}}
 
 
 def is_free(wanted: Sequence[str], said: str) -> bool:
     """Whether none and a gesture count the same: nobody asks for an action."""
-    return any(_is_idle(tag) for tag in wanted) and not asks_for_gesture(said)
+    return any(_is_idle(tag) for tag in wanted) and not gestures_in(said)
 
 
 def is_right_action(done: str, wanted: Sequence[str], said: str = "") -> bool:
@@ -91,6 +91,8 @@ def is_right_action(done: str, wanted: Sequence[str], said: str = "") -> bool:
         said: the player's words.
     """
     if is_free(wanted, said) and _is_idle(done):
+        return True
+    if "" in wanted and _name(done) in gestures_in(said):
         return True
     return _name(done) in {_name(tag) for tag in wanted}
 
