@@ -13,6 +13,9 @@ from townsfolk.config import Settings
 from townsfolk.gateway.serve import Ports, serve
 from townsfolk.gateway.service import Service
 
+NO_FILE = "/nonexistent"
+"""Whoever runs the tests may have tokens of their own."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -23,17 +26,23 @@ class Target:
     grpc: str
     """`127.0.0.1:port`"""
     token: str = ""
+    admin: str = ""
+    """As `http`, where operators have a port of their own."""
 
 
 @contextmanager
 def running(service: Service, **settings: Any) -> Iterator[Target]:
     """Serve until the block ends. `settings` replace those of free ports."""
-    sections: dict[str, Any] = {"http": {"port": 0}, "grpc": {"port": 0}}
+    sections: dict[str, Any] = {"http": {"port": 0}, "grpc": {"port": 0}, "tokens_file": NO_FILE}
     for name, value in settings.items():
-        sections[name] = {**sections[name], **value} if name in sections else value
+        sections[name] = (
+            {**sections[name], **value} if isinstance(value, dict) and name in sections else value
+        )
     with _served(service, Settings(**sections)) as ports:
-        http, grpc = f"http://127.0.0.1:{ports.http}", f"127.0.0.1:{ports.grpc}"
-        yield Target(http, grpc, settings.get("api_token", ""))
+        scheme = "https" if "tls" in settings else "http"
+        http, grpc = f"{scheme}://127.0.0.1:{ports.http}", f"127.0.0.1:{ports.grpc}"
+        admin = f"{scheme}://127.0.0.1:{ports.admin}" if ports.admin else ""
+        yield Target(http, grpc, settings.get("api_token", ""), admin)
 
 
 @contextmanager

@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -21,7 +31,12 @@ from townsfolk.errors import ConfigError
 
 HomePath = Annotated[Path, AfterValidator(Path.expanduser)]
 """A path in which `~` is the user's home."""
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^/*\s]+$")]
+"""Where a web page comes from: scheme, host and port. No `*`: every page of the world is none of ours."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+SHORTEST_TOKEN = 16
+SECRET = {"api_token", "url"}
+"""Settings whose values are told nobody; a database's URL has its password."""
 
 
 def default_home() -> Path:
@@ -37,7 +52,7 @@ class HttpSettings(Section):
     """Where games and programs connect by HTTP."""
 
     host: str = "127.0.0.1"
-    """Any but a loopback address needs `api_token`."""
+    """Any but a loopback address needs a token (`townsfolk tokens add`, or `api_token`)."""
     port: int = Field(default=8123, ge=0, le=65_535)
     """0 takes a free one."""
     max_body_bytes: int = Field(default=1_000_000, ge=1_000, le=100_000_000)
@@ -48,6 +63,12 @@ class HttpSettings(Section):
     """A body must have arrived by then."""
     request_timeout_s: float = Field(default=150, gt=0, le=3_600)
     """A call is dropped then, whatever its own deadline says."""
+    admin_port: int | None = Field(default=None, ge=0, le=65_535)
+    """Adapters and `/metrics` are served on this port alone, by HTTP; unset: where games connect, too."""
+    admin_host: str = "127.0.0.1"
+    """The address of `admin_port`."""
+    cors_origins: tuple[Origin, ...] = ()
+    """Web pages whose scripts may call the service, such as `https://map.example.org`; none by default."""
 
 
 class GrpcSettings(Section):
@@ -56,7 +77,7 @@ class GrpcSettings(Section):
     enabled: bool = True
     """Whether to serve gRPC at all."""
     host: str = "127.0.0.1"
-    """Any but a loopback address needs `api_token`."""
+    """Any but a loopback address needs a token (`townsfolk tokens add`, or `api_token`)."""
     port: int = Field(default=50_051, ge=0, le=65_535)
     """0 takes a free one."""
     max_message_bytes: int = Field(default=1_000_000, ge=1_000, le=100_000_000)
@@ -65,6 +86,30 @@ class GrpcSettings(Section):
     """Calls under way at once."""
     request_timeout_s: float = Field(default=150, gt=0, le=3_600)
     """A call is dropped then, whatever its own deadline says."""
+
+
+class TlsSettings(Section):
+    """Encryption of HTTP and gRPC; without it, put a proxy that encrypts before the service."""
+
+    certificate: HomePath | None = None
+    """A PEM file: the certificate, then those that it is signed by."""
+    key: HomePath | None = None
+    """A PEM file: its private key, without a passphrase."""
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> "TlsSettings":
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("tls.certificate and tls.key go together: set both, or neither")
+        return self
+
+
+class LimitSettings(Section):
+    """How often one game and one player may call; what is more is refused with the time to come again."""
+
+    game_calls_per_second: float = Field(default=50, gt=0, le=100_000)
+    """Of one game, or of one token where a call names none; ten seconds' worth may come at once."""
+    player_calls_per_minute: float = Field(default=120, gt=0, le=100_000)
+    """Words to villagers, ratings, demonstrations of one player; a minute's worth may come at once."""
 
 
 class EngineSettings(Section):
@@ -195,6 +240,8 @@ class Settings(BaseSettings):
 
     http: HttpSettings = HttpSettings()
     grpc: GrpcSettings = GrpcSettings()
+    tls: TlsSettings = TlsSettings()
+    limits: LimitSettings = LimitSettings()
     engine: EngineSettings = Field(default_factory=EngineSettings)
     agents: AgentSettings = AgentSettings()
     store: StoreSettings = Field(default_factory=StoreSettings)
@@ -209,21 +256,30 @@ class Settings(BaseSettings):
     """Their adapters always keep a slot; the others' take turns in the rest of `engine.adapter_slots`."""
     default_persona: str = "explorer"
     """Answers for villagers whose persona is not known."""
-    api_token: str = Field(default="", repr=False)
-    """What callers must send as `Authorization: Bearer …`; empty: nothing, on loopback alone."""
+    api_token: SecretStr = SecretStr("")
+    """A token with all scopes, for every game; callers send it as `Authorization: Bearer …`."""
+    tokens_file: HomePath = Field(default_factory=lambda: default_home() / "tokens.json")
+    """What `townsfolk tokens` keeps; read again when it changes. No tokens: anybody, on loopback alone."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """From which level on the service logs, to standard error."""
 
     @model_validator(mode="after")
     def _token_off_loopback(self) -> "Settings":
-        hosts = [self.http.host] + ([self.grpc.host] if self.grpc.enabled else [])
-        exposed = [host for host in hosts if host not in LOOPBACK]
-        if exposed and len(self.api_token) < 16:
+        exposed, length = self.exposed_hosts(), len(self.api_token.get_secret_value())
+        enough = length >= SHORTEST_TOKEN or (not length and self.tokens_file.is_file())
+        if exposed and not enough:
             raise ValueError(
-                f"host {exposed[0]!r} is reachable from other machines, which needs an api_token of at "
-                "least 16 characters: set TOWNSFOLK_API_TOKEN, or use host 127.0.0.1"
+                f"host {exposed[0]!r} is reachable from other machines, which needs a token: `townsfolk "
+                f"tokens add`, or TOWNSFOLK_API_TOKEN of at least {SHORTEST_TOKEN} characters; or use host "
+                "127.0.0.1"
             )
         return self
+
+    def exposed_hosts(self) -> list[str]:
+        """The addresses of the service that other machines may reach."""
+        grpc = [self.grpc.host] if self.grpc.enabled else []
+        admin = [self.http.admin_host] if self.http.admin_port is not None else []
+        return [host for host in (self.http.host, *grpc, *admin) if host not in LOOPBACK]
 
     @model_validator(mode="after")
     def _a_slot_stays_free(self) -> "Settings":
@@ -263,10 +319,16 @@ def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
         ) from error
     except ValidationError as error:
         faults = "\n".join(
-            f"  {'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']} (got {fault['input']!r:.80})"
+            f"  {'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}{_given(fault)}"
             for fault in error.errors()
         )
         raise ConfigError(f"{error.error_count()} wrong setting(s):\n{faults}") from error
+
+
+def _given(fault: ErrorDetails) -> str:
+    """What a setting was given, unless that is, or holds, what nobody may read in a log."""
+    secret = isinstance(fault["input"], dict) or SECRET.intersection(map(str, fault["loc"]))
+    return "" if secret else f" (got {fault['input']!r:.80})"
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:

@@ -6,7 +6,9 @@
     │   └── UnknownName     persona, adapter, game or turn that is not there (404, NOT_FOUND)
     ├── NotConnected        a game stepped without connecting first (409, FAILED_PRECONDITION)
     ├── Unauthorized        token missing or wrong (401, UNAUTHENTICATED)
+    ├── Forbidden           the token does not reach that far (403, PERMISSION_DENIED)
     ├── Busy                queue full; says when to retry (503 + Retry-After, RESOURCE_EXHAUSTED)
+    │   └── TooOften        this game or player asks too often (429 + Retry-After, RESOURCE_EXHAUSTED)
     ├── DeadlineExceeded    the caller's time is up (504, DEADLINE_EXCEEDED)
     ├── ModelError          a base model file that can't be served
     ├── AdapterError        an adapter that can't be served: wrong base, shape, NaN, format, folder (422)
@@ -42,6 +44,10 @@ class Unauthorized(TownsfolkError):
     """The API token is missing or wrong."""
 
 
+class Forbidden(TownsfolkError):
+    """The token is known, but its scopes or its game don't reach that far."""
+
+
 class Busy(TownsfolkError):
     """The queue is full.
 
@@ -52,6 +58,10 @@ class Busy(TownsfolkError):
     def __init__(self, message: str, retry_after_ms: int) -> None:
         super().__init__(message)
         self.retry_after_ms = retry_after_ms
+
+
+class TooOften(Busy):
+    """This game or this player asks more often than it may; others are served."""
 
 
 class DeadlineExceeded(TownsfolkError):

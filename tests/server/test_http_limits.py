@@ -86,7 +86,7 @@ def _connected(target: Target, path: str, length: int) -> socket.socket:
     assert address.hostname
     assert address.port
     connection = socket.create_connection((address.hostname, address.port), timeout=10)
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
     connection.sendall(f"{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n".encode())
     return connection
 

@@ -70,3 +70,39 @@ def test_the_page_of_settings_is_true() -> None:
     assert page.read_text(encoding="utf-8") == render(), (
         "write it anew: townsfolk settings > docs/settings.md"
     )
+
+
+def test_a_file_of_tokens_will_do_but_no_short_token(tmp_path: Path) -> None:
+    kept = tmp_path / "tokens.json"
+    exposed = {"http": {"host": "0.0.0.0"}, "tokens_file": kept}
+    with pytest.raises(ConfigError, match="townsfolk tokens add"):
+        load_settings(**exposed)
+    kept.write_text('{"tokens": []}')
+    assert load_settings(**exposed).exposed_hosts() == ["0.0.0.0"]
+    with pytest.raises(ConfigError, match="at least 16 characters"):
+        load_settings(**exposed, api_token="short")
+
+
+def test_the_operators_port_counts_as_exposed(tmp_path: Path) -> None:
+    none = tmp_path / "none.json"
+    with pytest.raises(ConfigError, match=r"'192\.0\.2\.1' is reachable"):
+        load_settings(http={"admin_port": 0, "admin_host": "192.0.2.1"}, tokens_file=none)
+
+
+@pytest.mark.parametrize("fault", [{"http": {"host": "0.0.0.0"}}, {"typo": 1}, {"log_level": "loud"}])
+def test_faults_tell_no_secret(tmp_path: Path, fault: dict[str, object]) -> None:
+    file = write(tmp_path, "api_token: s3cret\nstore: {url: [postgresql://u:s3cret@host/db]}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file, **fault)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("origin", ["*", "https://*.example.org", "map.example.org", "https://a/b"])
+def test_pages_are_named_one_by_one(origin: str) -> None:
+    with pytest.raises(ConfigError, match="cors_origins"):
+        load_settings(http={"cors_origins": [origin]})
+
+
+def test_a_certificate_needs_its_key() -> None:
+    with pytest.raises(ConfigError, match="set both, or neither"):
+        load_settings(tls={"certificate": "a.pem"})

@@ -18,7 +18,7 @@ TOLD = re.findall(r"── (\w+) .*\((?:HTTP )?(\d{3})[^,)]*(?:, (\w+))?\)", err
 @pytest.mark.parametrize(("name", "http", "grpc"), TOLD)
 def test_codes_are_those_that_the_error_tree_tells(name: str, http: str, grpc: str) -> None:
     kind = getattr(errors, name)
-    fault = fault_of(kind("no", 1) if kind is errors.Busy else kind("no"))
+    fault = fault_of(kind("no", 1) if issubclass(kind, errors.Busy) else kind("no"))
     assert fault.http == int(http)
     assert not grpc or fault.grpc is StatusCode[grpc]
 

@@ -52,7 +52,7 @@ local function meaning(result)
 	local reason, retry_after_ms = fault_of(result, body)
 	if code == 409 then
 		return "unknown", reason
-	elseif code == 503 then
+	elseif code == 503 or code == 429 then
 		return "busy", reason, retry_after_ms
 	end
 	return code >= 400 and code < 500 and "rejected" or "away", reason

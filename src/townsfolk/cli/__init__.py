@@ -7,7 +7,19 @@ import sys
 
 import typer
 
-from townsfolk.cli import data, models, nightly, personas, play, promote, rollback, serve, settings, train
+from townsfolk.cli import (
+    data,
+    models,
+    nightly,
+    personas,
+    play,
+    promote,
+    rollback,
+    serve,
+    settings,
+    tokens,
+    train,
+)
 from townsfolk.cli import eval as evaluation
 from townsfolk.errors import TownsfolkError
 
@@ -22,6 +34,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
 app.command("personas")(personas.personas)
 app.command("settings")(settings.settings)
+app.add_typer(tokens.app, name="tokens")
 app.command("play")(play.play)
 app.command("nightly")(nightly.nightly)
 app.command("promote")(promote.promote)

@@ -21,12 +21,12 @@ def ask(url: str, settings: Settings, path: str, body: dict[str, Any]) -> dict[s
     Raises:
         InvalidRequest: it refuses; says why.
     """
-    where = (url or f"http://{settings.http.host}:{settings.http.port}").rstrip("/")
+    where = url.rstrip("/") or _address(settings)
     if not where.startswith(("http://", "https://")):
         raise InvalidRequest(f"--url is {where!r}: must begin with http:// or https://")
     headers = {"Content-Type": "application/json"}
-    if settings.api_token:
-        headers["Authorization"] = f"Bearer {settings.api_token}"
+    if token := settings.api_token.get_secret_value():
+        headers["Authorization"] = f"Bearer {token}"
     request = urllib.request.Request(f"{where}{path}", json.dumps(body).encode(), headers)  # noqa: S310 - checked above
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
@@ -38,3 +38,11 @@ def ask(url: str, settings: Settings, path: str, body: dict[str, Any]) -> dict[s
         if isinstance(getattr(error, "reason", None), ConnectionRefusedError):
             return None
         raise InvalidRequest(f"{where} can't be asked ({error}): check --url") from error
+
+
+def _address(settings: Settings) -> str:
+    """Where operators' calls are served."""
+    http, scheme = settings.http, "https" if settings.tls.certificate else "http"
+    if http.admin_port is None:
+        return f"{scheme}://{http.host}:{http.port}"
+    return f"{scheme}://{http.admin_host}:{http.admin_port}"

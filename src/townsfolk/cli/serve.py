@@ -18,9 +18,13 @@ def serve(config: ConfigFile = None, as_json: AsJson = False) -> None:
     logging.basicConfig(level=settings.log_level.upper(), format=LOG_FORMAT)
 
     def tell(ports: serving.Ports) -> None:
-        http = f"http://{settings.http.host}:{ports.http}"
-        grpc = f"{settings.grpc.host}:{ports.grpc}" if ports.grpc else ""
-        show(as_json, f"townsfolk serves {http} {grpc}".rstrip(), {"http": http, "grpc": grpc})
+        scheme = "https" if settings.tls.certificate else "http"
+        told = {
+            "http": f"{scheme}://{settings.http.host}:{ports.http}",
+            "grpc": f"{settings.grpc.host}:{ports.grpc}" if ports.grpc else "",
+            "admin": f"{scheme}://{settings.http.admin_host}:{ports.admin}" if ports.admin else "",
+        }
+        show(as_json, f"townsfolk serves {' '.join(filter(None, told.values()))}", told)
 
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serving.run(settings, tell))

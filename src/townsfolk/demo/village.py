@@ -88,6 +88,7 @@ class Village:
     def _settings(self, model: Path) -> dict[str, str]:
         folder = self.world / "townsfolk"
         return {
+            "TOWNSFOLK_TOKENS_FILE": str(folder / "tokens.json"),  # not the user's: the demo's game has none
             "TOWNSFOLK_HTTP__HOST": HOST,
             "TOWNSFOLK_HTTP__PORT": str(self.ports.http),
             "TOWNSFOLK_GRPC__HOST": HOST,

@@ -18,9 +18,11 @@ from townsfolk.errors import (
     AdapterError,
     Busy,
     DeadlineExceeded,
+    Forbidden,
     InvalidRequest,
     NotConnected,
     StoreError,
+    TooOften,
     TownsfolkError,
     Unauthorized,
     UnknownName,
@@ -47,7 +49,7 @@ class ErrorBody(BaseModel):
     code: str
     message: str
     type: str
-    """OpenAI's class of the error: `invalid_request_error`, `authentication_error`, `server_error`."""
+    """OpenAI's class of the error: `invalid_request_error`, `authentication_error`, `permission_error`, …"""
     faults: tuple[FieldFault, ...] = ()
     retry_after_ms: int | None = None
 
@@ -106,6 +108,8 @@ _WIRE: dict[type[TownsfolkError], tuple[str, HTTPStatus, StatusCode]] = {
     UnknownName: ("unknown_name", HTTPStatus.NOT_FOUND, StatusCode.NOT_FOUND),
     NotConnected: ("not_connected", HTTPStatus.CONFLICT, StatusCode.FAILED_PRECONDITION),
     Unauthorized: ("unauthorized", HTTPStatus.UNAUTHORIZED, StatusCode.UNAUTHENTICATED),
+    Forbidden: ("forbidden", HTTPStatus.FORBIDDEN, StatusCode.PERMISSION_DENIED),
+    TooOften: ("too_often", HTTPStatus.TOO_MANY_REQUESTS, StatusCode.RESOURCE_EXHAUSTED),
     Busy: ("busy", HTTPStatus.SERVICE_UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED),
     DeadlineExceeded: ("deadline_exceeded", HTTPStatus.GATEWAY_TIMEOUT, StatusCode.DEADLINE_EXCEEDED),
     AdapterError: ("adapter_error", HTTPStatus.UNPROCESSABLE_ENTITY, StatusCode.INVALID_ARGUMENT),
@@ -148,8 +152,13 @@ def http_fault(status: HTTPStatus, message: str) -> Fault:
 
 
 def _openai_type(status: HTTPStatus) -> str:
-    if status is HTTPStatus.UNAUTHORIZED:
-        return "authentication_error"
+    openai = {
+        HTTPStatus.UNAUTHORIZED: "authentication_error",
+        HTTPStatus.FORBIDDEN: "permission_error",
+        HTTPStatus.TOO_MANY_REQUESTS: "rate_limit_error",
+    }
+    if status in openai:
+        return openai[status]
     return "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
 
 

@@ -16,7 +16,6 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, ValidationError
 
 from townsfolk import types
@@ -24,54 +23,59 @@ from townsfolk.config import Settings
 from townsfolk.errors import DeadlineExceeded, InvalidRequest, TownsfolkError, Unauthorized
 from townsfolk.gateway.convert import to_fields, to_protobuf
 from townsfolk.gateway.faults import Fault, fault_of, invalid_fields
-from townsfolk.gateway.limits import Gate, authorize
+from townsfolk.gateway.front import Front
+from townsfolk.gateway.limits import Gate
 from townsfolk.gateway.metrics import CallMetrics
 from townsfolk.gateway.pb import adapters_pb2, feedback_pb2, policy_pb2, townsfolk_pb2
+from townsfolk.gateway.permits import CALLER
 from townsfolk.gateway.service import Service
+from townsfolk.gateway.tls import Certificate
+from townsfolk.gateway.tokens import Tokens
 
 HEALTH_EVERY_S = 1.0
 STOP_GRACE_S = 2.0
 _HEALTH = "/grpc.health.v1.Health/"
 
+ADMIN = adapters_pb2.DESCRIPTOR.services_by_name["Adapters"]
+"""Left out where operators have a port of their own, `http.admin_port`."""
 SERVICES: tuple[ServiceDescriptor, ...] = (
     townsfolk_pb2.DESCRIPTOR.services_by_name["Townsfolk"],
     policy_pb2.DESCRIPTOR.services_by_name["Policy"],
-    adapters_pb2.DESCRIPTOR.services_by_name["Adapters"],
+    ADMIN,
     feedback_pb2.DESCRIPTOR.services_by_name["Feedback"],
 )
 
 Call = Callable[..., Awaitable[BaseModel | None] | AsyncGenerator[BaseModel, None]]
 
 
-def create_grpc_server(service: Service, settings: Settings, registry: CollectorRegistry) -> "GrpcServer":
-    """The server with health and reflection, not yet bound; its call metrics join `registry`."""
-    return GrpcServer(service, settings, registry)
-
-
 class GrpcServer:
-    """A grpc.aio server whose health follows the service's readiness."""
+    """A grpc.aio server with health, which follows the service's readiness, and reflection; not yet bound."""
 
-    def __init__(self, service: Service, settings: Settings, registry: CollectorRegistry) -> None:
-        self._service = service
+    def __init__(self, front: Front) -> None:
+        settings = front.settings
+        self._service = front.service
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
-            interceptors=(_Authorization(settings.api_token),),
+            interceptors=(_Authorization(front.tokens),),
             options=(
                 ("grpc.so_reuseport", 0),  # else a second server would bind the same port in silence
                 ("grpc.max_receive_message_length", settings.grpc.max_message_bytes),
             ),
         )
-        handlers = _Handlers(_calls(service), settings, CallMetrics("grpc", registry))
-        self._server.add_generic_rpc_handlers(tuple(handlers.of(each) for each in SERVICES))
+        handlers = _Handlers(_calls(front.service), settings, CallMetrics("grpc", front.registry))
+        services = [each for each in SERVICES if each is not ADMIN or settings.http.admin_port is None]
+        self._server.add_generic_rpc_handlers(tuple(handlers.of(each) for each in services))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = [each.full_name for each in SERVICES]
+        names = [each.full_name for each in services]
         reflection.enable_server_reflection(
             (*names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
 
-    def bind(self, address: str) -> int:
+    def bind(self, address: str, certificate: Certificate | None) -> int:
         """Take `host:port` and return the port. Raises RuntimeError if it can't be had."""
-        return int(self._server.add_insecure_port(address))
+        if certificate is None:
+            return int(self._server.add_insecure_port(address))
+        return int(self._server.add_secure_port(address, certificate.for_grpc()))
 
     async def run(self) -> None:
         """Serve until cancelled; calls under way then have STOP_GRACE_S to end."""
@@ -109,10 +113,10 @@ def _calls(service: Service) -> dict[str, Call]:
 
 
 class _Authorization(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
-    """Refuses calls without the token; health is open to monitors."""
+    """Refuses calls without a token, and notes whose the others are; health is open to monitors."""
 
-    def __init__(self, token: str) -> None:
-        self._token = token
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], details: grpc.HandlerCallDetails
@@ -120,7 +124,8 @@ class _Authorization(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc 
         if details.method.startswith(_HEALTH):
             return await continuation(details)
         try:
-            authorize(self._token, dict(details.invocation_metadata).get("authorization"))
+            header = dict(details.invocation_metadata).get("authorization")
+            CALLER.set(self._tokens.authorize(header))
         except Unauthorized as error:
             return _refusing(fault_of(error))
         return await continuation(details)

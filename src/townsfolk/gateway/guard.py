@@ -10,15 +10,18 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from http import HTTPStatus
 from time import perf_counter
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from townsfolk.config import Settings
-from townsfolk.errors import DeadlineExceeded, TownsfolkError
+from townsfolk.config import LOOPBACK, Settings
+from townsfolk.errors import DeadlineExceeded, Forbidden, TownsfolkError
 from townsfolk.gateway.faults import Fault, fault_of, http_fault
-from townsfolk.gateway.limits import Gate, authorize
+from townsfolk.gateway.limits import Gate
 from townsfolk.gateway.metrics import CallMetrics
+from townsfolk.gateway.permits import CALLER
+from townsfolk.gateway.tokens import Tokens
 
 NO_TOKEN = {"/healthz"}
 NO_GATE = {"/healthz", "/readyz", "/metrics"}
@@ -71,9 +74,9 @@ class _Body:
 class Guard:
     """The middleware; see the module."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: CallMetrics) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, tokens: Tokens, metrics: CallMetrics) -> None:
         self._app = app
-        self._token = settings.api_token
+        self._tokens = tokens
         self._limits = settings.http
         self._gate = Gate(settings.http.max_concurrent)
         self._metrics = metrics
@@ -102,7 +105,10 @@ class Guard:
 
     async def _admit(self, scope: Scope, body: _Body, answer: _Answer) -> None:
         if scope["path"] not in NO_TOKEN:
-            authorize(self._token, dict(scope["headers"]).get(b"authorization"))
+            headers = dict(scope["headers"])
+            CALLER.set(self._tokens.authorize(headers.get(b"authorization")))
+            if self._tokens.open:
+                _refuse_rebinding(headers.get(b"host", b""))
         with self._place(scope["path"]):
             content = await self._read(body)
             await self._run(scope, content, body.receive, answer)
@@ -149,6 +155,16 @@ class Guard:
             await _cancel(route, gone)
         if not route.cancelled():
             route.result()
+
+
+def _refuse_rebinding(host: bytes) -> None:
+    """Where anybody may come in, a web page must not that has its own name point at this machine."""
+    name = urlsplit(f"//{host.decode('latin-1')}").hostname
+    if name not in LOOPBACK:
+        raise Forbidden(
+            f"the request is for {name!r}, and without a token only {', '.join(LOOPBACK)} are served: ask "
+            "for one of those, or make a token with `townsfolk tokens add`"
+        )
 
 
 async def _coroutine(awaitable: Awaitable[None]) -> None:

@@ -4,7 +4,7 @@ JSON is read strictly (UTF-8, no NaN, bounded depth) and every answer that is no
 one shape of `faults.ErrorReply`. Limits and tokens are the guard's business.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import fastapi_offline
 import pydantic_core
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.routing import APIRoute
@@ -26,6 +27,7 @@ from townsfolk.config import Settings
 from townsfolk.errors import TownsfolkError
 from townsfolk.gateway import openai_api
 from townsfolk.gateway.faults import ErrorReply, Fault, fault_of, http_fault, invalid_fields
+from townsfolk.gateway.front import Front
 from townsfolk.gateway.guard import Guard
 from townsfolk.gateway.metrics import CallMetrics
 from townsfolk.gateway.service import Service
@@ -58,21 +60,23 @@ ASSETS = "/docs/assets"
 _RETRY_AFTER = {"Retry-After": {"description": "Whole seconds to wait", "schema": {"type": "integer"}}}
 _FAULTS: dict[int, str] = {
     400: "Not JSON: invalid UTF-8, NaN, a lone surrogate or nested too deep",
-    401: "The API token is missing or wrong",
+    401: "The token is missing or wrong",
+    403: "The token's scopes, or its game, don't reach that far",
     404: "It names something that is not there",
     408: "The body came too slowly",
     409: "The game has not connected, or the service was restarted: connect again",
     413: "The body is too large",
     422: "The message breaks a rule; every broken rule is listed",
+    429: "This game or player calls too often; `Retry-After` says when to come again",
     503: "Busy, or the store is away; when busy, `Retry-After` says when to come again",
     504: "The deadline passed before the work was done",
 }
-_ALWAYS = (401, 408, 413, 503)
+_ALWAYS = (401, 403, 408, 413, 429, 503)
 _BODY = (*_ALWAYS, 400, 422)
 
 
-def create_http_app(service: Service, settings: Settings, registry: CollectorRegistry) -> FastAPI:
-    """The ASGI application; its call metrics join `registry`, which `/metrics` shows.
+def create_http_app(front: Front, metrics: CallMetrics, *, games: bool = True, admin: bool = True) -> FastAPI:
+    """The ASGI application, of the routes that are for games, for operators, or of both.
 
     HTTPBearer only documents the token: the guard has checked it before any route runs.
     """
@@ -83,14 +87,31 @@ def create_http_app(service: Service, settings: Settings, registry: CollectorReg
         docs_url=None,
         redoc_url=None,
     )
-    token = [Depends(HTTPBearer(auto_error=False))] if settings.api_token else []
-    app.include_router(_calls(service), dependencies=token)
-    app.include_router(_openai(service, settings), dependencies=token)
-    app.include_router(_monitoring(service, registry))
+    token = [] if front.tokens.open else [Depends(HTTPBearer(auto_error=False))]
+    if games:
+        app.include_router(_calls(front.service), dependencies=token)
+        app.include_router(_openai(front.service, front.settings), dependencies=token)
+    if admin:
+        app.include_router(_adapters(front.service), dependencies=token)
+        app.include_router(_metrics(front.registry))
+    app.include_router(_health(front.service))
     _add_docs(app)
     _add_error_shape(app)
-    app.add_middleware(Guard, settings=settings, metrics=CallMetrics("http", registry))
+    app.add_middleware(Guard, settings=front.settings, tokens=front.tokens, metrics=metrics)
+    if origins := front.settings.http.cors_origins:
+        _allow_pages(app, origins)
     return app
+
+
+def _allow_pages(app: FastAPI, origins: Sequence[str]) -> None:
+    """Before the guard: a browser's preflight has no token. Never with cookies."""
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["Authorization", "Content-Type"],
+        expose_headers=["Retry-After"],
+    )
 
 
 class _StrictRequest(Request):
@@ -122,8 +143,8 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     told: dict[int | str, dict[str, Any]] = {
         status: {"model": ErrorReply, "description": _FAULTS[status]} for status in sorted(statuses)
     }
-    if 503 in told:
-        told[503]["headers"] = _RETRY_AFTER
+    for status in told.keys() & {429, 503}:
+        told[status]["headers"] = _RETRY_AFTER
     return told
 
 
@@ -181,6 +202,35 @@ def _calls(service: Service) -> APIRouter:
     async def check(request: CheckRequest) -> Verdict:
         return await service.check(request)
 
+    @router.post("/v1/ratings", status_code=204, summary="Rate a turn", responses=_errors(*_BODY, 404))
+    async def rate(rating: Rating) -> None:
+        await service.rate(rating)
+
+    @router.post("/v1/log", status_code=204, summary="Log what happened", responses=_errors(*_BODY))
+    async def log(batch: LogBatch) -> None:
+        await service.log(batch)
+
+    @router.post("/v1/demos", status_code=204, summary="A player's demonstration", responses=_errors(*_BODY))
+    async def demonstrate(batch: DemoBatch) -> None:
+        await service.demonstrate(batch)
+
+    @router.post(
+        "/v1/feedback/forget",
+        status_code=204,
+        summary="A player wishes to be forgotten",
+        description="Turns, ratings, memories, engagement and demonstrations of the player leave the store, "
+        "and no dataset learns from the player again.",
+        responses=_errors(*_BODY),
+    )
+    async def forget(player: ForgetPlayer) -> None:
+        await service.forget(player)
+
+    return router
+
+
+def _adapters(service: Service) -> APIRouter:
+    router = _router("adapters")
+
     @router.get("/v1/adapters", summary="All adapters", responses=_errors(*_ALWAYS))
     async def adapters() -> AdapterList:
         return await service.adapters()
@@ -205,29 +255,6 @@ def _calls(service: Service) -> APIRouter:
     )
     async def unload_adapter(name: PersonaName) -> None:
         await service.unload_adapter(UnloadAdapter(name=name))
-
-    @router.post("/v1/ratings", status_code=204, summary="Rate a turn", responses=_errors(*_BODY, 404))
-    async def rate(rating: Rating) -> None:
-        await service.rate(rating)
-
-    @router.post("/v1/log", status_code=204, summary="Log what happened", responses=_errors(*_BODY))
-    async def log(batch: LogBatch) -> None:
-        await service.log(batch)
-
-    @router.post("/v1/demos", status_code=204, summary="A player's demonstration", responses=_errors(*_BODY))
-    async def demonstrate(batch: DemoBatch) -> None:
-        await service.demonstrate(batch)
-
-    @router.post(
-        "/v1/feedback/forget",
-        status_code=204,
-        summary="A player wishes to be forgotten",
-        description="Turns, ratings, memories, engagement and demonstrations of the player leave the store, "
-        "and no dataset learns from the player again.",
-        responses=_errors(*_BODY),
-    )
-    async def forget(player: ForgetPlayer) -> None:
-        await service.forget(player)
 
     return router
 
@@ -256,7 +283,7 @@ def _openai(service: Service, settings: Settings) -> APIRouter:
     return router
 
 
-def _monitoring(service: Service, registry: CollectorRegistry) -> APIRouter:
+def _health(service: Service) -> APIRouter:
     router = APIRouter(tags=["monitoring"])
 
     @router.get("/healthz", summary="The process is up")
@@ -269,6 +296,12 @@ def _monitoring(service: Service, registry: CollectorRegistry) -> APIRouter:
         if not ready:
             raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, f"not ready: {reason}")
         return {"status": "ready"}
+
+    return router
+
+
+def _metrics(registry: CollectorRegistry) -> APIRouter:
+    router = APIRouter(tags=["monitoring"])
 
     @router.get(
         "/metrics",

@@ -1,13 +1,14 @@
-"""Both servers in one event loop, from bound ports to a clean end.
+"""The servers in one event loop, from bound ports to a clean end.
 
 Signals are the caller's: `serve` ends when it is cancelled.
 """
 
 import asyncio
 import errno
+import logging
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import uvicorn
@@ -15,9 +16,14 @@ from prometheus_client import CollectorRegistry
 
 from townsfolk.config import Settings
 from townsfolk.errors import ConfigError
-from townsfolk.gateway.grpc_server import GrpcServer, create_grpc_server
+from townsfolk.gateway.front import Front
+from townsfolk.gateway.grpc_server import GrpcServer
 from townsfolk.gateway.http_app import create_http_app
+from townsfolk.gateway.metrics import CallMetrics
 from townsfolk.gateway.service import Service
+from townsfolk.gateway.tls import Certificate
+
+log = logging.getLogger(__name__)
 
 STOP_GRACE_S = 2
 KEEP_ALIVE_S = 75
@@ -30,6 +36,7 @@ class Ports:
 
     http: int
     grpc: int | None
+    admin: int | None = None
 
 
 async def serve(
@@ -41,34 +48,69 @@ async def serve(
     """Serve HTTP, and gRPC where it is enabled, until cancelled.
 
     Args:
-        on_bound: told the ports once both are bound; connections made from then on are answered.
+        on_bound: told the ports once all are bound; connections made from then on are answered.
 
     Raises:
-        ConfigError: a port can't be had.
+        ConfigError: a port can't be had, a certificate or the tokens can't be read.
     """
-    with _http_socket(settings) as listening:
-        rpc, grpc_port = _bind_grpc(service, settings, registry) if settings.grpc.enabled else (None, None)
-        http = _http_server(service, settings, registry)
-        tasks = [asyncio.create_task(http.serve(sockets=[listening]))]
+    front, certificate = Front.of(service, settings, registry), Certificate.of(settings.tls)
+    _tell_if_readable(settings)
+    with ExitStack() as bound:
+        doors = [bound.enter_context(_bound(door)) for door in _doors(settings)]
+        rpc, grpc_port = _bind_grpc(front, certificate) if settings.grpc.enabled else (None, None)
+        metrics = CallMetrics("http", registry)
+        https = [_http_server(front, metrics, door, certificate) for door, _ in doors]
+        tasks = [asyncio.create_task(http.serve([at])) for http, (_, at) in zip(https, doors, strict=True)]
         if rpc is not None:
             tasks.append(asyncio.create_task(rpc.run()))
         try:
-            on_bound(Ports(listening.getsockname()[1], grpc_port))
+            ports = [at.getsockname()[1] for _, at in doors]
+            on_bound(Ports(ports[0], grpc_port, *ports[1:]))
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            http.should_exit = True
-            await _end(tasks)
+            for http in https:
+                http.should_exit = True
+            await _end(tasks, tasks[len(https) :])
 
 
-async def _end(tasks: list["asyncio.Task[None]"]) -> None:
-    """Both have a few seconds; one that ended by itself has failed, and its error is raised."""
-    _, *grpc_tasks = tasks
-    for task in grpc_tasks:
+async def _end(tasks: list["asyncio.Task[None]"], cancelled: list["asyncio.Task[None]"]) -> None:
+    """All have a few seconds; one that ended by itself has failed, and its error is raised."""
+    for task in cancelled:
         task.cancel()
     await asyncio.wait(tasks)
     for task in tasks:
         if not task.cancelled():
             task.result()
+
+
+@dataclass(frozen=True)
+class _Door:
+    """A port for HTTP, and for whom it is."""
+
+    host: str
+    port: int
+    setting: str
+    games: bool = True
+    admin: bool = True
+
+
+def _doors(settings: Settings) -> list[_Door]:
+    http = settings.http
+    if http.admin_port is None:
+        return [_Door(http.host, http.port, "http.port")]
+    return [
+        _Door(http.host, http.port, "http.port", admin=False),
+        _Door(http.admin_host, http.admin_port, "http.admin_port", games=False),
+    ]
+
+
+def _tell_if_readable(settings: Settings) -> None:
+    if settings.tls.certificate is None and (exposed := settings.exposed_hosts()):
+        log.warning(
+            "tokens and what players say go unencrypted over %s: set tls.certificate and tls.key, or have a "
+            "proxy that encrypts before the service",
+            ", ".join(exposed),
+        )
 
 
 class _HttpServer(uvicorn.Server):
@@ -79,9 +121,11 @@ class _HttpServer(uvicorn.Server):
         yield
 
 
-def _http_server(service: Service, settings: Settings, registry: CollectorRegistry) -> uvicorn.Server:
+def _http_server(
+    front: Front, metrics: CallMetrics, door: _Door, certificate: Certificate | None
+) -> uvicorn.Server:
     config = uvicorn.Config(
-        create_http_app(service, settings, registry),
+        create_http_app(front, metrics, games=door.games, admin=door.admin),
         http="h11",
         ws="none",
         lifespan="off",
@@ -92,21 +136,22 @@ def _http_server(service: Service, settings: Settings, registry: CollectorRegist
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_GRACE_S,
     )
+    config.load()  # what it loads itself is a certificate that can't be renewed
+    config.ssl = certificate.for_http() if certificate else None
     return _HttpServer(config)
 
 
 @contextmanager
-def _http_socket(settings: Settings) -> Iterator[socket.socket]:
-    host, port = settings.http.host, settings.http.port
+def _bound(door: _Door) -> Iterator[tuple[_Door, socket.socket]]:
     try:
-        listening = _listen(host, port)
+        listening = _listen(door.host, door.port)
     except OSError as error:
-        raise ConfigError(_not_bound("http", host, port, error)) from error
+        raise ConfigError(_not_bound(door.setting, door.host, door.port, error)) from error
     with listening:
         # Connections inherit it. asyncio sets it only on sockets that name their protocol, which those of
         # create_server don't; without it each answer waits 40 ms for the client's delayed ACK.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        yield listening
+        yield door, listening
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -114,13 +159,13 @@ def _listen(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family)
 
 
-def _bind_grpc(service: Service, settings: Settings, registry: CollectorRegistry) -> tuple[GrpcServer, int]:
-    host, port = settings.grpc.host, settings.grpc.port
-    server = create_grpc_server(service, settings, registry)
+def _bind_grpc(front: Front, certificate: Certificate | None) -> tuple[GrpcServer, int]:
+    host, port = front.settings.grpc.host, front.settings.grpc.port
+    server = GrpcServer(front)
     try:
-        return server, server.bind(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        return server, server.bind(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", certificate)
     except RuntimeError as error:
-        raise ConfigError(_not_bound("grpc", host, port, _reason(host, port))) from error
+        raise ConfigError(_not_bound("grpc.port", host, port, _reason(host, port))) from error
 
 
 def _reason(host: str, port: int) -> OSError:
@@ -132,10 +177,11 @@ def _reason(host: str, port: int) -> OSError:
         return error
 
 
-def _not_bound(section: str, host: str, port: int, error: OSError) -> str:
-    remedy = f"choose another with TOWNSFOLK_{section.upper()}__PORT (0: any free port)"
+def _not_bound(setting: str, host: str, port: int, error: OSError) -> str:
+    remedy = f"choose another with TOWNSFOLK_{setting.upper().replace('.', '__')} (0: any free port)"
     if error.errno == errno.EADDRINUSE:
         return f"port {port} on {host} is taken: stop the program that has it, or {remedy}"
     if error.errno == errno.EACCES:
         return f"port {port} on {host} needs root: {remedy}"
-    return f"port {port} on {host} can't be bound ({error}): set {section}.host to an address of this machine"
+    address = setting.replace("port", "host")
+    return f"port {port} on {host} can't be bound ({error}): set {address} to an address of this machine"
