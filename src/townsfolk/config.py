@@ -148,6 +148,8 @@ class AgentSettings(Section):
     """Ring buffer: this many turns of a villager are remembered word for word."""
     turn_timeout_ms: int = Field(default=10_000, ge=100, le=120_000)
     """A turn that is not done by then is dropped."""
+    game_timeout_s: float = Field(default=60, ge=5, le=86_400)
+    """A game not heard of for so long has gone: its turns are dropped and its villagers' memory is freed."""
     best_of: int = Field(default=1, ge=1, le=8)
     """Replies that are drawn for each that is said; above 1 needs `reward_model`, which picks one."""
     reward_model: HomePath | None = None

@@ -4,6 +4,7 @@ What the tiny model says is noise; what it may do is held by the grammar, so act
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -415,3 +416,22 @@ def test_no_words_smuggle_a_tag_or_a_control_token(rooms: Rooms, text: str) -> N
     assert acted <= {"give"}  # the one action that a text of the list asks for in so many words
     spoken = words + " ".join(decision.speech for decision in decisions)
     assert not [mark for mark in ("[[", "]]", "<|", "|>") if mark in spoken]
+
+
+def test_a_game_that_went_silent_leaves_nothing_behind(rooms: Rooms) -> None:
+    async def scene(village: Village) -> None:
+        while not rooms.readiness()[0]:
+            await asyncio.sleep(0.01)
+        empty = rooms.engine.stats().kv_used
+        await turn(village, observation(said("hello there")))
+        await village.step(StepRequest(game_id=GAME.game_id, observations=(observation(said("and now?")),)))
+        assert rooms.engine.stats().kv_used > empty
+        assert village.forget_silent(0) == []
+        assert village.forget_silent(time.monotonic()) == [GAME.game_id]
+        with pytest.raises(NotConnected, match="connect"):
+            await village.step(StepRequest(game_id=GAME.game_id))
+        while rooms.engine.stats().running_rows:
+            await asyncio.sleep(0.01)
+        assert rooms.engine.stats().kv_used == pytest.approx(empty)
+
+    play(rooms, scene)

@@ -23,6 +23,17 @@ describe("claims", function()
 		assert.is_false(held:take("b", "v1", 1))
 	end)
 
+	it("stay with who took them since, where what was held before is given back", function()
+		local held = claims.new(30)
+		held:take("a", "v1", 0)
+		held:take("b", "v1", 0)
+		local before = held.taken
+		held:take("a", "v1", 1)
+		held:release("v1", before)
+		assert.is_false(held:take("a", "v2", 1))
+		assert.is_true(held:take("b", "v2", 1))
+	end)
+
 	it("are void when they were forgotten", function()
 		local held = claims.new(30)
 		held:take("a", "v1", 0)

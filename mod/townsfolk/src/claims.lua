@@ -5,7 +5,7 @@ local claims = {}
 claims.__index = claims
 
 -- `lifetime`: seconds after which a forgotten claim is void.
-function claims.new(lifetime) return setmetatable({ lifetime = lifetime, held = {} }, claims) end
+function claims.new(lifetime) return setmetatable({ lifetime = lifetime, held = {}, taken = 0 }, claims) end
 
 -- Sorts requests with `snapshot_time` and `villager_id`: who saw it first, then the lower id.
 function claims.sort(requests)
@@ -35,14 +35,15 @@ function claims:take(key, villager_id, now)
 	if holder and holder ~= villager_id then
 		return false
 	end
-	self.held[key] = { villager_id = villager_id, at = now }
+	self.taken = self.taken + 1
+	self.held[key] = { villager_id = villager_id, at = now, number = self.taken }
 	return true
 end
 
--- Gives back all that `villager_id` holds.
-function claims:release(villager_id)
+-- Gives back what `villager_id` holds; where `upto` is given, only what it had taken when `taken` was that.
+function claims:release(villager_id, upto)
 	for key, claim in pairs(self.held) do
-		if claim.villager_id == villager_id then
+		if claim.villager_id == villager_id and claim.number <= (upto or self.taken) then
 			self.held[key] = nil
 		end
 	end

@@ -1,6 +1,6 @@
 -- PURE: from the service's reply to speech and submitted actions. Takes nothing for granted: what is
 -- not shaped as the contract says is left out, and what was decided on an old view of the world is
--- dropped and told.
+-- dropped and told; so is what claims to come from the future: the clock was set back since.
 
 local decisions = {}
 decisions.__index = decisions
@@ -70,7 +70,8 @@ end
 function decisions:route(reply, now)
 	for _, decision in ipairs(list(reply.decisions)) do
 		local villager = is_decision(decision) and self.hooks.villager(decision.villager_id)
-		if villager and now - decision.snapshot_time > self.stale_after then
+		local age = villager and now - decision.snapshot_time
+		if villager and (age < 0 or age > self.stale_after) then
 			self.hooks.stale(decision, actions_of(decision))
 		elseif villager then
 			self:carry_out(villager, decision, now)

@@ -97,7 +97,7 @@ end
 
 local function staleness(request)
 	local age = now() - request.snapshot_time
-	if age > tf.settings.stale_after then
+	if age < 0 or age > tf.settings.stale_after then
 		return ("stale: decided on what was seen %.1f s ago"):format(age)
 	end
 end
@@ -166,10 +166,11 @@ local function refusal(v, request)
 	return nil
 end
 
-local function end_task(v, verdict, reason)
+-- upto: what was claimed since is the next task's
+local function end_task(v, verdict, reason, upto)
 	local task = v.task
 	v.task, v.doing = nil, nil
-	claims:release(v.id)
+	claims:release(v.id, upto)
 	if task.stop then
 		tf.hands.guarded(v, "end of " .. task.request.name, task.stop)
 	end
@@ -203,7 +204,7 @@ end
 
 local function begin_task(v, request, def, task)
 	if v.task then
-		end_task(v, "failed", "something else came up")
+		end_task(v, "failed", "something else came up", request.claimed_before)
 	end
 	tf.walk.stop(v)
 	v.doing = request.tag
@@ -240,6 +241,7 @@ local function perform(v, request)
 end
 
 local function start(v, request)
+	request.claimed_before = claims.taken
 	local reason = refusal(v, request)
 	if reason then
 		tell(v, request, "refused", reason)

@@ -18,6 +18,7 @@ import threading
 import uuid
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from io import FileIO
 from itertools import pairwise
@@ -107,7 +108,7 @@ class Spool:
         try:
             self._write(lines, first)
         except OSError as error:
-            self._end_segment()
+            self._take_back()
             raise StoreError(f"spool {self._folder} can't be written: {error}") from error
         self._last = self._next - 1
 
@@ -159,11 +160,19 @@ class Spool:
         self._rolled = False
         path = self._folder / f"{first:016d}.jsonl"
         # A file of this name can only be a last segment without one good record: it may be emptied.
-        self._writer = FileIO(path, "w")
+        writer = FileIO(path, "w")
         _sync_folder(self._folder)
         with self._mutex:
             self._segments = [old for old in self._segments if old.path != path]
             self._segments.append(_Segment(path, first, 0))
+        self._writer = writer
+
+    def _take_back(self) -> None:
+        """Cut off what a failed write left: it will be written again, and the next run would read both."""
+        if self._writer is not None:
+            with suppress(OSError):
+                self._writer.truncate(self._segments[-1].size)
+        self._end_segment()
 
     def _end_segment(self) -> None:
         if self._writer is not None:

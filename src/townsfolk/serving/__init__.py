@@ -23,10 +23,14 @@ async def run(settings: Settings, on_bound: Callable[[Ports], None] = lambda por
     rooms = await asyncio.to_thread(Rooms.open, settings)
     village = Village(rooms)
     warm = rooms.turns.warm
-    watch = asyncio.create_task(rooms.promotions.watch(lambda name: warm(rooms.library.get(name))))
+    watches = (
+        asyncio.create_task(rooms.promotions.watch(lambda name: warm(rooms.library.get(name)))),
+        asyncio.create_task(village.watch()),
+    )
     try:
         await serve(village, settings, rooms.registry, on_bound)
     finally:
-        watch.cancel()
+        for watch in watches:
+            watch.cancel()
         await village.close()
         await asyncio.to_thread(rooms.close)

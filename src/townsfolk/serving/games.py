@@ -1,6 +1,7 @@
 """One connected game: its registry, its villagers' sessions, and the decisions that wait for it."""
 
 import asyncio
+import time
 from collections import deque
 from contextlib import suppress
 
@@ -21,6 +22,7 @@ class GameState:
         deciding: villagers whose turn is a decision: so short that a step's answer waits for all of them.
         next_up: villager id -> the occasion that came meanwhile; only the latest is kept.
         under_way: turn id -> its task; players may rate what they hear before the turn is over.
+        heard_at: when it stepped last.
     """
 
     def __init__(self, game: Game) -> None:
@@ -32,6 +34,7 @@ class GameState:
         self.deciding: set[str] = set()
         self.next_up: dict[str, tuple[Observation, Occasion]] = {}
         self.under_way: dict[str, asyncio.Task[None]] = {}
+        self.heard_at = time.monotonic()
         self._ready: deque[Decision | Refused] = deque(maxlen=MAX_READY)
         self._news = asyncio.Event()
 
@@ -75,9 +78,14 @@ class GameState:
                     while self.deciding or (self.turns and not self._ready):
                         self._news.clear()
                         await self._news.wait()
+        return self.ready()
+
+    def ready(self) -> StepReply:
+        """What is ready now, in the order in which claims are settled: who saw it first, then by id."""
         items = [self._ready.popleft() for _ in range(min(len(self._ready), MAX_DECISIONS))]
+        decisions = [item for item in items if isinstance(item, Decision)]
         return StepReply(
-            decisions=tuple(item for item in items if isinstance(item, Decision)),
+            decisions=tuple(sorted(decisions, key=lambda told: (told.snapshot_time, told.villager_id))),
             refused=tuple(item for item in items if isinstance(item, Refused)),
             pending=len(self.turns) + len(self._ready),
         )

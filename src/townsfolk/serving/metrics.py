@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -41,6 +41,8 @@ class Metrics:
             "townsfolk_policy_violations", "Proposals that froze a villager", ("rule",), registry=registry
         )
         self.ratings = Counter("townsfolk_ratings", "Thumbs", ("value",), registry=registry)
+        self.games = Gauge("townsfolk_games", "Games that are connected", registry=registry)
+        self.sessions = Gauge("townsfolk_sessions", "Villagers kept in mind", registry=registry)
         registry.register(_Figures(engine, store))
 
 

@@ -94,7 +94,7 @@ class TurnRunner:
         draft, started = Draft(), time.time()
         parts = self.generator.parts(
             draft,
-            session.key if occasion.speech else f"{session.key}/decides",
+            sequences_of(session.key)[not occasion.speech],
             self.prompts.build(session, persona, text),
             adapter,
             offers,
@@ -111,6 +111,11 @@ class TurnRunner:
         if draft.text:
             session.add_window(Window(text, draft.text))
         return turn.record(text, draft, adapter, started)
+
+
+def sequences_of(villager: str) -> tuple[str, str]:
+    """What the KV cache knows a villager by: its speech, its decisions."""
+    return villager, f"{villager}/decides"
 
 
 def _open_to(persona: Persona, occasion: Occasion, asked: Collection[str]) -> set[str]:

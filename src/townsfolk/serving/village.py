@@ -15,6 +15,7 @@ from townsfolk.serving.direct import DirectTurns
 from townsfolk.serving.games import GameState
 from townsfolk.serving.judge import evidence_of
 from townsfolk.serving.rooms import Rooms
+from townsfolk.serving.turns import sequences_of
 from townsfolk.types import (
     AdapterList,
     AdapterVersion,
@@ -48,6 +49,7 @@ from townsfolk.types import (
 log = logging.getLogger(__name__)
 
 MAX_GAMES = 64
+WATCH_S = 5
 
 
 class Village:
@@ -66,7 +68,7 @@ class Village:
         if old := self._games.pop(game.game_id, None):
             old.stop()
         if len(self._games) >= MAX_GAMES:
-            self._games.pop(next(iter(self._games))).stop()
+            self._let_go(next(iter(self._games)))
         self._games[game.game_id] = GameState(game)
         self._rooms.store.record_game(game)
         return Connected(
@@ -87,6 +89,7 @@ class Village:
             raise NotConnected(
                 f"game {request.game_id!r} is not connected, or the service was restarted: connect"
             )
+        state.heard_at = time.monotonic()
         self._take_outcomes(state, request.outcomes)
         for observation in request.observations:
             try:
@@ -94,6 +97,34 @@ class Village:
             except InvalidRequest as error:
                 state.put(Refused(villager_id=observation.villager_id, code="invalid", reason=str(error)))
         return await state.take(request.max_wait_ms / 1000)
+
+    def forget_silent(self, silent_since: float) -> list[str]:
+        """Let go of games that have not stepped since that moment of the monotonic clock; gives their ids.
+
+        One that was only away is told to connect again when it steps.
+        """
+        gone = [name for name, state in self._games.items() if state.heard_at < silent_since]
+        for name in gone:
+            self._let_go(name)
+        return gone
+
+    async def watch(self) -> None:
+        """Look for games that have gone, until cancelled."""
+        timeout = self._rooms.settings.agents.game_timeout_s
+        while True:
+            await asyncio.sleep(min(timeout / 5, WATCH_S))
+            for name in self.forget_silent(time.monotonic() - timeout):
+                log.warning("game %s has not stepped for %g s: it is let go", name, timeout)
+            self._rooms.metrics.games.set(len(self._games))
+            self._rooms.metrics.sessions.set(sum(len(state.sessions) for state in self._games.values()))
+
+    def _let_go(self, game_id: str) -> None:
+        """Drop a game's turns, and what the KV cache has of its villagers."""
+        state = self._games.pop(game_id)
+        state.stop()
+        for session in state.sessions.values():
+            for sequence in sequences_of(session.key):
+                self._rooms.engine.drop(sequence)
 
     async def _observe(self, state: GameState, observation: Observation) -> None:
         session = state.session(observation.villager_id) or await self._open_session(state, observation)
