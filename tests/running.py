@@ -10,6 +10,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from townsfolk.config import Settings
+from townsfolk.gateway.http_app import NO_MOUNTS, Mounts
 from townsfolk.gateway.serve import Ports, serve
 from townsfolk.gateway.service import Service
 
@@ -31,14 +32,14 @@ class Target:
 
 
 @contextmanager
-def running(service: Service, **settings: Any) -> Iterator[Target]:
+def running(service: Service, mounts: Mounts = NO_MOUNTS, **settings: Any) -> Iterator[Target]:
     """Serve until the block ends. `settings` replace those of free ports."""
     sections: dict[str, Any] = {"http": {"port": 0}, "grpc": {"port": 0}, "tokens_file": NO_FILE}
     for name, value in settings.items():
         sections[name] = (
             {**sections[name], **value} if isinstance(value, dict) and name in sections else value
         )
-    with _served(service, Settings(**sections)) as ports:
+    with _served(service, Settings(**sections), mounts) as ports:
         scheme = "https" if "tls" in settings else "http"
         http, grpc = f"{scheme}://127.0.0.1:{ports.http}", f"127.0.0.1:{ports.grpc}"
         admin = f"{scheme}://127.0.0.1:{ports.admin}" if ports.admin else ""
@@ -46,7 +47,7 @@ def running(service: Service, **settings: Any) -> Iterator[Target]:
 
 
 @contextmanager
-def _served(service: Service, settings: Settings) -> Iterator[Ports]:
+def _served(service: Service, settings: Settings, mounts: Mounts) -> Iterator[Ports]:
     bound: list[Ports] = []
     up = threading.Event()
     stops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
@@ -59,7 +60,7 @@ def _served(service: Service, settings: Settings) -> Iterator[Ports]:
             bound.append(ports)
             up.set()
 
-        task = asyncio.create_task(serve(service, settings, CollectorRegistry(), on_bound))
+        task = asyncio.create_task(serve(service, settings, CollectorRegistry(), on_bound, mounts))
         await stop.wait()
         task.cancel()
         await asyncio.wait([task])

@@ -229,6 +229,17 @@ class NightlySettings(Section):
     """Of each suite, how many a candidate is examined on, and what serves as well."""
 
 
+class ConsoleSettings(Section):
+    """The operator's pages, under `/console`."""
+
+    enabled: bool = True
+    """Whether there are any."""
+    session_hours: float = Field(default=8, gt=0, le=168)
+    """After which an operator has to log in again."""
+    reports_dir: HomePath = Field(default_factory=lambda: default_home() / "reports")
+    """Where evaluations are looked for: `townsfolk eval --json FOLDER/NAME.json`."""
+
+
 class Settings(BaseSettings):
     """All settings of the service. `extra` keys are refused, so that a typo is told."""
 
@@ -250,6 +261,7 @@ class Settings(BaseSettings):
     policy: PolicySettings = PolicySettings()
     promotion: PromotionSettings = Field(default_factory=PromotionSettings)
     nightly: NightlySettings = Field(default_factory=NightlySettings)
+    console: ConsoleSettings = Field(default_factory=ConsoleSettings)
     personas_dirs: tuple[HomePath, ...] = ()
     """Folders of personas beside those shipped; a later one replaces a name of an earlier one."""
     adapters_dirs: tuple[HomePath, ...] = ()

@@ -10,6 +10,7 @@ import townsfolk
 PACKAGE = Path(townsfolk.__file__).parent
 STAGES = (
     "gateway",
+    "console",
     "agents",
     "personas",
     "engine",

@@ -5,7 +5,7 @@ and cancels the route when the client has gone. It knows no route but the three 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from http import HTTPStatus
 from time import perf_counter
@@ -74,9 +74,18 @@ class _Body:
 class Guard:
     """The middleware; see the module."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, tokens: Tokens, metrics: CallMetrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        tokens: Tokens,
+        metrics: CallMetrics,
+        own_login: Sequence[str] = (),
+    ) -> None:
+        """Args: own_login: paths below which an application asks for no token, but for a login of its own."""
         self._app = app
         self._tokens = tokens
+        self._own_login = tuple(f"{path}/" for path in own_login)
         self._limits = settings.http
         self._gate = Gate(settings.http.max_concurrent)
         self._metrics = metrics
@@ -104,7 +113,7 @@ class Guard:
             await _refuse(fault, scope, body.receive, answer)
 
     async def _admit(self, scope: Scope, body: _Body, answer: _Answer) -> None:
-        if scope["path"] not in NO_TOKEN:
+        if scope["path"] not in NO_TOKEN and not f"{scope['path']}/".startswith(self._own_login):
             headers = dict(scope["headers"])
             CALLER.set(self._tokens.authorize(headers.get(b"authorization")))
             if self._tokens.open:
@@ -200,4 +209,5 @@ async def _refuse(fault: Fault, scope: Scope, receive: Receive, answer: _Answer)
 
 def _route(scope: Scope) -> str:
     """The route's template: a caller's own path as a label would grow the metrics without bound."""
-    return getattr(scope.get("route"), "path", "other")
+    path = getattr(scope.get("route"), "path", None)
+    return "other" if path is None else f"{scope.get('root_path', '')}{path}"

@@ -4,7 +4,7 @@ JSON is read strictly (UTF-8, no NaN, bounded depth) and every answer that is no
 one shape of `faults.ErrorReply`. Limits and tokens are the guard's business.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 import townsfolk
 from townsfolk.config import Settings
@@ -56,6 +57,8 @@ from townsfolk.types import (
 )
 
 ASSETS = "/docs/assets"
+Mounts = Mapping[str, ASGIApp]
+NO_MOUNTS: Mounts = {}
 
 _RETRY_AFTER = {"Retry-After": {"description": "Whole seconds to wait", "schema": {"type": "integer"}}}
 _FAULTS: dict[int, str] = {
@@ -75,8 +78,18 @@ _ALWAYS = (401, 403, 408, 413, 429, 503)
 _BODY = (*_ALWAYS, 400, 422)
 
 
-def create_http_app(front: Front, metrics: CallMetrics, *, games: bool = True, admin: bool = True) -> FastAPI:
+def create_http_app(
+    front: Front,
+    metrics: CallMetrics,
+    *,
+    games: bool = True,
+    admin: bool = True,
+    mounts: Mounts = NO_MOUNTS,
+) -> FastAPI:
     """The ASGI application, of the routes that are for games, for operators, or of both.
+
+    Args:
+        mounts: path -> an application with a login of its own.
 
     HTTPBearer only documents the token: the guard has checked it before any route runs.
     """
@@ -97,7 +110,11 @@ def create_http_app(front: Front, metrics: CallMetrics, *, games: bool = True, a
     app.include_router(_health(front.service))
     _add_docs(app)
     _add_error_shape(app)
-    app.add_middleware(Guard, settings=front.settings, tokens=front.tokens, metrics=metrics)
+    for path, mounted in mounts.items():
+        app.mount(path, mounted)
+    app.add_middleware(
+        Guard, settings=front.settings, tokens=front.tokens, metrics=metrics, own_login=tuple(mounts)
+    )
     if origins := front.settings.http.cors_origins:
         _allow_pages(app, origins)
     return app

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 
 import uvicorn
 from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
 
 from townsfolk.config import Settings
 from townsfolk.errors import ConfigError
 from townsfolk.gateway.front import Front
 from townsfolk.gateway.grpc_server import GrpcServer
-from townsfolk.gateway.http_app import create_http_app
+from townsfolk.gateway.http_app import NO_MOUNTS, Mounts, create_http_app
 from townsfolk.gateway.metrics import CallMetrics
 from townsfolk.gateway.service import Service
 from townsfolk.gateway.tls import Certificate
@@ -44,11 +45,13 @@ async def serve(
     settings: Settings,
     registry: CollectorRegistry,
     on_bound: Callable[[Ports], None] = lambda ports: None,
+    mounts: Mounts = NO_MOUNTS,
 ) -> None:
     """Serve HTTP, and gRPC where it is enabled, until cancelled.
 
     Args:
         on_bound: told the ports once all are bound; connections made from then on are answered.
+        mounts: what operators have beside the routes: path -> an application with a login of its own.
 
     Raises:
         ConfigError: a port can't be had, a certificate or the tokens can't be read.
@@ -59,7 +62,8 @@ async def serve(
         doors = [bound.enter_context(_bound(door)) for door in _doors(settings)]
         rpc, grpc_port = _bind_grpc(front, certificate) if settings.grpc.enabled else (None, None)
         metrics = CallMetrics("http", registry)
-        https = [_http_server(front, metrics, door, certificate) for door, _ in doors]
+        apps = [_http_app(front, metrics, door, mounts) for door, _ in doors]
+        https = [_http_server(app, certificate) for app in apps]
         tasks = [asyncio.create_task(http.serve([at])) for http, (_, at) in zip(https, doors, strict=True)]
         if rpc is not None:
             tasks.append(asyncio.create_task(rpc.run()))
@@ -121,11 +125,14 @@ class _HttpServer(uvicorn.Server):
         yield
 
 
-def _http_server(
-    front: Front, metrics: CallMetrics, door: _Door, certificate: Certificate | None
-) -> uvicorn.Server:
+def _http_app(front: Front, metrics: CallMetrics, door: _Door, mounts: Mounts) -> ASGIApp:
+    carried = mounts if door.admin else NO_MOUNTS
+    return create_http_app(front, metrics, games=door.games, admin=door.admin, mounts=carried)
+
+
+def _http_server(app: ASGIApp, certificate: Certificate | None) -> uvicorn.Server:
     config = uvicorn.Config(
-        create_http_app(front, metrics, games=door.games, admin=door.admin),
+        app,
         http="h11",
         ws="none",
         lifespan="off",

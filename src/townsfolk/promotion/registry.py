@@ -95,6 +95,11 @@ class Registry:
             )
         return folder
 
+    def versions(self, persona: str) -> tuple[str, ...]:
+        """Versions of the persona that can be promoted, the latest first. Raises as `record`."""
+        named = [change.version for change in reversed(self.history()) if change.name == persona]
+        return tuple(it for it in dict.fromkeys(named) if it and self.folder_of(persona, it).is_dir())
+
     # --- who is live ----------------------------------------------------------------------------
 
     def record(self, persona: str) -> Record:

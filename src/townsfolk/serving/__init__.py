@@ -5,11 +5,14 @@ import logging
 from collections.abc import Callable
 
 from townsfolk.config import Settings
+from townsfolk.console import create_console
+from townsfolk.gateway.http_app import Mounts
 from townsfolk.gateway.serve import Ports, serve
+from townsfolk.serving.desk import OperatorDesk
 from townsfolk.serving.rooms import Rooms
 from townsfolk.serving.village import Village
 
-__all__ = ["Ports", "Rooms", "Village", "run"]
+__all__ = ["Ports", "Rooms", "Village", "mounts", "run"]
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +31,15 @@ async def run(settings: Settings, on_bound: Callable[[Ports], None] = lambda por
         asyncio.create_task(village.watch()),
     )
     try:
-        await serve(village, settings, rooms.registry, on_bound)
+        await serve(village, settings, rooms.registry, on_bound, mounts(rooms, village))
     finally:
         for watch in watches:
             watch.cancel()
         await village.close()
         await asyncio.to_thread(rooms.close)
+
+
+def mounts(rooms: Rooms, village: Village) -> Mounts:
+    """What the gateway carries beside its own calls: the console, unless it is switched off."""
+    settings = rooms.settings.console
+    return {"/console": create_console(OperatorDesk(rooms, village), settings)} if settings.enabled else {}

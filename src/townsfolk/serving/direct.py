@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from dataclasses import dataclass
 
 from townsfolk.agents import View, facts, offers_for
@@ -84,27 +84,24 @@ class DirectTurns:
 
     async def infer(self, request: InferRequest, game: GameState | None) -> InferReply:
         """The whole turn. Raises UnknownName, Busy, DeadlineExceeded."""
-        text, turn_id = "", ""
-        actions: tuple[str, ...] = ()
-        async for chunk in self.infer_stream(request, game):
-            text, actions, turn_id = text + chunk.text, (*actions, *chunk.actions), chunk.turn_id
-        return InferReply(text=text, actions=actions, turn_id=turn_id)
+        return await _whole(self.infer_stream(request, game))
+
+    async def try_out(
+        self, request: InferRequest, game: GameState | None, *, tuned: bool
+    ) -> tuple[InferReply, str | None]:
+        """A turn that is kept nowhere, and the adapter that it was decoded with. Raises as `infer`.
+
+        Args:
+            tuned: with the persona's adapter; else by the base model alone.
+        """
+        speaker = self._speaker(request.persona, tuned=tuned)
+        return await _whole(self._stream(_asked(request, speaker, game), kept=False)), speaker.adapter
 
     async def infer_stream(
         self, request: InferRequest, game: GameState | None
     ) -> AsyncGenerator[InferChunk, None]:
         """The turn part by part; it is stored when it ends."""
-        speaker = self._speaker(request.persona)
-        persona = speaker.persona
-        context = defuse(request.context)
-        specs = game.game.actions if game else BODILY
-        deadline = time.monotonic() + request.max_wait_ms / 1000
-        able = offers_for(specs, set(persona.actions) - {"say"}, NOWHERE)
-        asked = game.matcher.asked(context, NOWHERE) if game else ()
-        offers = tuple(offer for offer in able if offer.name in asked) or able
-        told = [("user", _with_facts(persona, context))]
-        ask = _Ask(speaker, opening(persona), told, specs, offers, request.max_len, deadline)
-        async for chunk in self._stream(ask):
+        async for chunk in self._stream(_asked(request, self._speaker(request.persona), game)):
             yield chunk
 
     async def chat(
@@ -139,13 +136,13 @@ class DirectTurns:
         async for chunk in self._stream(ask):
             yield chunk
 
-    def _speaker(self, name: str) -> _Speaker:
+    def _speaker(self, name: str, *, tuned: bool = True) -> _Speaker:
         """Raises UnknownName."""
         persona, turn_id = self._rooms.library.get(name), uuid.uuid4().hex
-        adapter = self._rooms.shelf.hash_of(name, turn_id)
+        adapter = self._rooms.shelf.hash_of(name, turn_id) if tuned else None
         return _Speaker(turn_id, adapter, as_served(persona, adapter))
 
-    async def _stream(self, ask: _Ask) -> AsyncGenerator[InferChunk, None]:
+    async def _stream(self, ask: _Ask, *, kept: bool = True) -> AsyncGenerator[InferChunk, None]:
         turn_id, persona, draft, started = ask.speaker.turn_id, ask.speaker.persona, Draft(), time.time()
         judge = Judge(self._rooms.policy, persona, {spec.name: spec for spec in ask.specs})
         spoken = False
@@ -173,8 +170,29 @@ class DirectTurns:
             raise DeadlineExceeded(
                 "the reply was not done by its deadline: raise max_wait_ms, or lower max_len"
             )
-        self._rooms.keep(judge.record(turn_id, ask.text, draft, ask.speaker.adapter, started))
+        if kept:
+            self._rooms.keep(judge.record(turn_id, ask.text, draft, ask.speaker.adapter, started))
         yield InferChunk(turn_id=turn_id, done=True)
+
+
+async def _whole(chunks: AsyncIterable[InferChunk]) -> InferReply:
+    text, turn_id = "", ""
+    actions: tuple[str, ...] = ()
+    async for chunk in chunks:
+        text, actions, turn_id = text + chunk.text, (*actions, *chunk.actions), chunk.turn_id
+    return InferReply(text=text, actions=actions, turn_id=turn_id)
+
+
+def _asked(request: InferRequest, speaker: _Speaker, game: GameState | None) -> _Ask:
+    """A raw context, with the actions that it asks for, else all that need no target."""
+    persona, context = speaker.persona, defuse(request.context)
+    specs = game.game.actions if game else BODILY
+    able = offers_for(specs, set(persona.actions) - {"say"}, NOWHERE)
+    asked = game.matcher.asked(context, NOWHERE) if game else ()
+    offers = tuple(offer for offer in able if offer.name in asked) or able
+    told = [("user", _with_facts(persona, context))]
+    deadline = time.monotonic() + request.max_wait_ms / 1000
+    return _Ask(speaker, opening(persona), told, specs, offers, request.max_len, deadline)
 
 
 def _with_facts(persona: Persona, text: str) -> str:

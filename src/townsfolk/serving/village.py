@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 
 from townsfolk import __version__
@@ -59,6 +59,11 @@ class Village:
         self._rooms = rooms
         self._direct = DirectTurns(rooms)
         self._games: dict[str, GameState] = {}
+
+    @property
+    def games(self) -> Mapping[str, GameState]:
+        """The connected games, the one that greeted last at the end."""
+        return self._games
 
     # --- games ----------------------------------------------------------------------------------
 
@@ -247,11 +252,11 @@ class Village:
 
     async def infer(self, request: InferRequest) -> InferReply:
         """One turn of a persona on a raw context. Raises UnknownName, Busy, DeadlineExceeded."""
-        return await self._direct.infer(request, self._newest_actions())
+        return await self._direct.infer(request, self.newest_game())
 
     def infer_stream(self, request: InferRequest) -> AsyncGenerator[InferChunk, None]:
         """As `infer`, piece by piece."""
-        return self._direct.infer_stream(request, self._newest_actions())
+        return self._direct.infer_stream(request, self.newest_game())
 
     def chat(
         self,
@@ -263,9 +268,9 @@ class Village:
     ) -> AsyncGenerator[InferChunk, None]:
         """A persona's answer to a chat."""
         plain = [(message.role, message.content) for message in messages]
-        return self._direct.chat(persona, plain, max_tokens, temperature, deadline, self._newest_actions())
+        return self._direct.chat(persona, plain, max_tokens, temperature, deadline, self.newest_game())
 
-    def _newest_actions(self) -> GameState | None:
+    def newest_game(self) -> GameState | None:
         """The game that greeted last: its registry is what a raw context is answered with."""
         return next(reversed(self._games.values()), None)
 
@@ -274,7 +279,7 @@ class Village:
     async def check(self, request: CheckRequest) -> Verdict:
         """Judge an action by the registry of the game named, else of the one that greeted last."""
         persona = self._rooms.library.get(request.persona)
-        state = self._games.get(request.game_id) or self._newest_actions()
+        state = self._games.get(request.game_id) or self.newest_game()
         spec = state.specs.get(request.action.name) if state else None
         villager = f"{request.game_id}/{request.villager_id}"
         return self._rooms.policy.check(

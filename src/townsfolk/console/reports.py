@@ -1,0 +1,123 @@
+"""Evaluation reports: the JSON that `townsfolk eval --json` wrote, as pages.
+
+It refuses to reckon: figures and bars come as told. Of the report's shape it knows what it shows.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, ValidationError
+
+from townsfolk.console.desk import AtDesk, Desk
+from townsfolk.console.render import page
+from townsfolk.console.security import Viewer
+from townsfolk.errors import InvalidRequest, UnknownName
+
+MAX_REPORT_BYTES = 50_000_000
+SHARES = frozenset(
+    {"tags", "action", "action_asked", "action_unasked", "target", "persona", "persona_one_line", "grounded"}
+    | {"echo", "refused", "repetition", "vocabulary", "distinct"}
+)
+"""Figures between 0 and 1: drawn as bars."""
+router = APIRouter()
+Table = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""Suite -> persona -> metric -> value."""
+
+
+class Bar(BaseModel):
+    suite: str
+    persona: str
+    metric: str
+    value: float
+    bar: float
+    held: bool
+    margins: Mapping[str, float] = {}
+
+
+class Line(BaseModel):
+    suite: str
+    persona: str
+    happened: str
+    wanted: tuple[str, ...] = ()
+    reference: str = ""
+    replies: Mapping[str, str] = {}
+
+
+class Report(BaseModel):
+    """What is shown of a report; the rest of it is left aside."""
+
+    about: Mapping[str, object] = {}
+    suites: Table
+    peers: Mapping[str, Table] = {}
+    bars: tuple[Bar, ...] = ()
+    replies: tuple[Line, ...] = ()
+
+    def bar(self, suite: str, persona: str, metric: str) -> Bar | None:
+        return next(
+            (it for it in self.bars if (it.suite, it.persona, it.metric) == (suite, persona, metric)), None
+        )
+
+    def metrics(self, suite: str) -> list[str]:
+        """Names of the suite's figures, in order."""
+        return list(dict.fromkeys(name for figures in self.suites[suite].values() for name in figures))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A report in the list; `report` is None where `fault` says why it can't be read."""
+
+    name: str
+    at: float
+    report: Report | None = None
+    fault: str = ""
+
+
+def read_report(file: Path) -> Report:
+    """Raises InvalidRequest: it can't be read."""
+    try:
+        if file.stat().st_size > MAX_REPORT_BYTES:
+            raise InvalidRequest(f"{file}: is over {MAX_REPORT_BYTES:,} bytes, which no report is")
+        return Report.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InvalidRequest(
+            f"{file}: is no report ({error}): write it with townsfolk eval --json"
+        ) from error
+
+
+def _entry(name: str, file: Path) -> Entry:
+    at = file.stat().st_mtime if file.exists() else 0
+    try:
+        return Entry(name, at, read_report(file))
+    except InvalidRequest as error:
+        return Entry(name, at, fault=str(error))
+
+
+def _entries(files: Mapping[str, Path]) -> list[Entry]:
+    return sorted((_entry(*item) for item in files.items()), key=lambda entry: -entry.at)
+
+
+async def _file(desk: Desk, name: str) -> Path:
+    files = await desk.reports()
+    if name not in files:
+        raise UnknownName(f"there is no report {name!r}: the list of reports names them")
+    return files[name]
+
+
+@router.get("/reports")
+async def all_reports(request: Request, desk: AtDesk, session: Viewer) -> Response:
+    return page(request, "reports", session, entries=await asyncio.to_thread(_entries, await desk.reports()))
+
+
+@router.get("/reports/{name}")
+async def one(request: Request, desk: AtDesk, session: Viewer, name: str) -> Response:
+    report = await asyncio.to_thread(read_report, await _file(desk, name))
+    return page(request, "report", session, name=name, report=report, shares=SHARES)
+
+
+@router.get("/reports/{name}/file")
+async def file(desk: AtDesk, name: str) -> Response:
+    return FileResponse(await _file(desk, name), media_type="application/json", filename=f"{name}.json")
