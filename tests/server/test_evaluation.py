@@ -124,6 +124,14 @@ def test_the_report_is_json(found: Report) -> None:
     assert {"suites", "peers", "bars"} <= {*told}
 
 
+def test_one_personas_figures_stand_alone(found: Report) -> None:
+    persona = next(iter(next(iter(found.suites.values()))))
+    told = json.loads(json.dumps(found.figures_of(persona)))
+    suite = next(iter(found.suites))
+    assert told["suites"][suite] == found.suites[suite][persona]
+    assert told["peers"]["base"][suite] == found.peers["base"][suite][persona]
+
+
 def test_the_page_needs_nothing_besides_itself(found: Report) -> None:
     written = page(found)
     assert written.count("<svg") == len(found.suites)

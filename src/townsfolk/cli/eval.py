@@ -50,6 +50,9 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="The folder of names/, dialogue/, scenarios/.")] = Path("data"),
     json: Annotated[Path | None, typer.Option("--json", help="Write the report to this file.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write the report as a page.")] = None,
+    each: Annotated[
+        Path | None, typer.Option(help="Write the figures of each persona to PERSONA/evaluation.json there.")
+    ] = None,
     peers: Annotated[str, typer.Option(help="base, gemma3_270m, both with a comma, or none.")] = "base",
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most so many scenarios a persona and suite.")
@@ -85,8 +88,17 @@ def evaluate(
         json.write_text(jsonlib.dumps(found.to_json(), indent=1) + "\n", encoding="utf-8")
     if html:
         html.write_text(page(found), encoding="utf-8")
+    if each:
+        _write_each(found, each)
     _print(found)
     raise typer.Exit(not found.held)
+
+
+def _write_each(found: "Report", folder: Path) -> None:
+    for persona in sorted({persona for own in found.suites.values() for persona in own}):
+        file = folder / persona / "evaluation.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(jsonlib.dumps(found.figures_of(persona), indent=1) + "\n", encoding="utf-8")
 
 
 def _folders(given: list[str]) -> dict[str, Path]:

@@ -70,6 +70,21 @@ class Report:
         """As the file of `townsfolk eval --json` has it."""
         return asdict(self)
 
+    def figures_of(self, persona: str) -> dict[str, object]:
+        """What was found of one persona, without its replies."""
+        return {
+            "about": self.about,
+            "suites": _of(persona, self.suites),
+            "peers": {peer: _of(persona, table) for peer, table in self.peers.items()},
+            "bars_missed": [
+                f"{bar.suite}/{bar.metric}" for bar in self.bars if bar.persona == persona and not bar.held
+            ],
+        }
+
+
+def _of(persona: str, table: Table) -> dict[str, Figures]:
+    return {suite: found[persona] for suite, found in table.items() if persona in found}
+
 
 def report(
     about: Mapping[str, object],
