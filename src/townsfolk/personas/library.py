@@ -1,5 +1,6 @@
 """Folders -> personas. One that can't be read is told with its reason; the others go on."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +81,23 @@ class PersonaLibrary:
         """The persona's trained adapter, or None while it has none."""
         folder = self.folders[name] / "adapter"
         return folder if folder.is_dir() else None
+
+    def adapter_for(self, name: str, base_hash: str) -> Path | None:
+        """The same, to be served on a base model.
+
+        One that is shipped is left out on another base than it was trained on: that is no fault to mend.
+        """
+        folder = self.adapter_folder(name)
+        shipped = self.folders[name].parent == SHIPPED
+        return None if folder and shipped and not _is_made_for(folder, base_hash) else folder
+
+
+def _is_made_for(adapter: Path, base_hash: str) -> bool:
+    try:
+        config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+        return str(config["base_model_name_or_path"]).endswith(base_hash)
+    except (OSError, ValueError, KeyError, TypeError):
+        return True  # whoever loads it says what is wrong
 
 
 def _persona_folders(folder: Path) -> list[Path]:

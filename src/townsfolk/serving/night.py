@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from townsfolk.config import Settings
+from townsfolk.engine import open_model
 from townsfolk.errors import LaunchError
 from townsfolk.personas import PersonaLibrary
 from townsfolk.promotion.gate import GateVerdict, Thumbs, gate
@@ -132,7 +133,8 @@ class NightPlan:
         live = self._live()
         if live != SHIPPED:
             return self._registry.known(self.persona, live) / ADAPTER
-        return PersonaLibrary.read(self.settings.personas_dirs).adapter_folder(self.persona)
+        base_hash = open_model(self.settings.engine.model).base_hash
+        return PersonaLibrary.read(self.settings.personas_dirs).adapter_for(self.persona, base_hash)
 
     # --- judgement ------------------------------------------------------------------------------
 

@@ -27,9 +27,16 @@ class Promotions:
     """
 
     def __init__(
-        self, shelf: AdapterShelf, library: PersonaLibrary, store: Store, settings: PromotionSettings
+        self,
+        shelf: AdapterShelf,
+        library: PersonaLibrary,
+        store: Store,
+        settings: PromotionSettings,
+        base_hash: str,
     ) -> None:
+        """Args: base_hash: of the base model that is served."""
         self._shelf, self._library, self._store, self._settings = shelf, library, store, settings
+        self._base_hash = base_hash
         self.registry = Registry(settings.registry_dir)
         self._followed: dict[str, Record] = {}
         self._recorded = 0  # of the registry's history, how much the store was told
@@ -133,7 +140,7 @@ class Promotions:
 
     def _source(self, name: str, version: str) -> Source | None:
         if version == SHIPPED:
-            folder: Path | None = self._library.adapter_folder(name)
+            folder: Path | None = self._library.adapter_for(name, self._base_hash)
             return Source(folder) if folder else None
         return Source(self.registry.folder_of(name, version) / ADAPTER, version)
 

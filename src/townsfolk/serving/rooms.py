@@ -70,7 +70,7 @@ class Rooms:
             store = undo.enter_context(closing(Store.open(settings.store)))
             dirs = (*settings.adapters_dirs, settings.promotion.registry_dir)
             shelf = AdapterShelf(engine, library, dirs, store, settings.pinned_personas)
-            promotions = Promotions(shelf, library, store, settings.promotion)
+            promotions = Promotions(shelf, library, store, settings.promotion, engine.base_hash)
             promotions.follow()
             tokenizer = engine.tokenizer
             grammars = GrammarCompiler(tokenizer.to_json(), tokenizer.vocab_size, tokenizer.eos_id)

@@ -1,0 +1,86 @@
+"""A whole night on a tiny model: every step is the command that it is in earnest."""
+
+import json
+import sys
+from pathlib import Path
+from subprocess import run
+
+import pytest
+import yaml
+
+from tiny_model import tiny_settings, write_random_adapter
+from townsfolk.config import Settings
+from townsfolk.promotion.registry import ADAPTER, Registry
+from townsfolk.serving import Rooms
+from townsfolk.types import Rating, Turn
+
+pytest.importorskip("torch", reason="needs the train extra")
+RECIPE = {
+    "persona": "explorer",
+    "dataset": "the night's own",
+    "output_dir": "the night's own",
+    "max_steps": 2,
+    "threads": 1,
+    "device": "cpu",
+}
+
+
+def settings_of(folder: Path) -> Settings:
+    own, recipes = tiny_settings(folder), folder / "recipes"
+    recipes.mkdir()
+    for stage in ("reward", "kto"):
+        (recipes / f"{stage}.yaml").write_text(yaml.safe_dump(RECIPE))
+    night = {"home": folder / "nights", "recipes": recipes, "scenarios": 2}
+    return own.model_copy(update={"nightly": own.nightly.model_copy(update=night)})
+
+
+def rate(rooms: Rooms) -> None:
+    """Thumbs of ten players, who like it short."""
+    for number in range(60):
+        liked = number % 2 == 0
+        turn = Turn(
+            turn_id=f"t{number:02}",
+            game_id="g",
+            villager_id="v",
+            persona="explorer",
+            adapter_hash="",
+            player=f"sam{number % 10}",
+            context=f"sam says: hello, day {number}",
+            reply="Hello!" if liked else "Hello, hello, and hello again to you!",
+            started_at=number,
+        )
+        rooms.store.record_turn(turn)
+        rooms.store.rate(Rating(turn_id=turn.turn_id, player=turn.player, value=1 if liked else -1))
+
+
+def put_live(rooms: Rooms, folder: Path) -> str:
+    """An incumbent of random weights."""
+    write_random_adapter(folder / ADAPTER, rooms.engine.model, rooms.engine.base_hash)
+    version = rooms.engine.load_adapter(folder / ADAPTER, [folder]).content_hash
+    registry = rooms.promotions.registry
+    registry.add("explorer", folder, version)
+    registry.promote("explorer", version, 1)
+    registry.confirm("explorer", version)
+    return version
+
+
+def test_every_step_of_a_night_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings, config = settings_of(tmp_path), tmp_path / "settings.yaml"
+    config.write_text(settings.model_dump_json())
+    rooms = Rooms.open(settings)
+    rate(rooms)
+    incumbent = put_live(rooms, tmp_path / "incumbent")
+    rooms.close()
+
+    command = ["nightly", "--persona", "explorer", "--config", str(config)]
+    assert run([sys.executable, "-m", "townsfolk.cli", *command], check=False).returncode == 0
+
+    (file,) = (tmp_path / "nights" / "explorer").glob("*/report.json")
+    night = json.loads(file.read_text())
+    assert list(night["steps"]) == ["collect", "build", "reward", "learn", "examine", "gate"]
+    assert night["outcome"].startswith("the gate refuses")  # two steps of random weights prove nothing
+    learnt = json.loads((file.parent / "learn" / "run" / "manifest.json").read_text())
+    assert learnt["parent"] == incumbent
+    registry = Registry(settings.promotion.registry_dir)
+    assert (registry.record("explorer").live, registry.history()[-1].kind) == (incumbent, "refused")
