@@ -76,8 +76,12 @@ def test_the_login_leads_back_but_never_away(visitor: httpx.Client) -> None:
         answer = visitor.post("/login", data={"token": TOKEN, "then": then})
         assert answer.headers["location"] == leads
     cookie = answer.headers["set-cookie"]
+    assert "Secure" not in cookie
     assert {"HttpOnly", "SameSite=strict", "Path=/console"} <= set(cookie.split("; "))
     assert TOKEN not in cookie
+    behind_a_proxy = {"Origin": f"https://{visitor.base_url.netloc.decode()}"}
+    answer = visitor.post("/login", data={"token": TOKEN}, headers=behind_a_proxy)
+    assert "Secure" in answer.headers["set-cookie"]
 
 
 def test_a_forged_cookie_is_nobodys(operator: httpx.Client) -> None:
@@ -251,8 +255,9 @@ def test_reports_are_shown(operator: httpx.Client, rooms: Rooms) -> None:
     report = operator.get("/reports/friday").text
     assert "missed, bar 0.9" in report
     assert "<script>alert" not in report
-    file = operator.get("/reports/friday/file")
+    file = operator.get("/reports/friday/json")
     assert file.headers["content-disposition"].startswith("attachment")
+    assert operator.get("/reports/friday/html").status_code == 404
 
 
 def test_the_playground_keeps_nothing(operator: httpx.Client, rooms: Rooms) -> None:

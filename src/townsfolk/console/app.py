@@ -15,7 +15,7 @@ from townsfolk.console import adapters, home, login, playground, reports, review
 from townsfolk.console.desk import Desk
 from townsfolk.console.render import STATIC, page
 from townsfolk.console.security import NotLoggedIn, SecurityHeaders, from_our_pages, logged_in
-from townsfolk.console.sessions import Sessions
+from townsfolk.console.sessions import COOKIE, Sessions
 from townsfolk.errors import (
     Busy,
     DeadlineExceeded,
@@ -75,7 +75,8 @@ def _told(
 ) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def handle(request: Request, error: Exception) -> Response:
         status, text = status_and_text(error)
-        return page(request, "error", status=status, title=status.phrase, text=text)
+        session = request.app.state.sessions.find(request.cookies.get(COOKIE, ""))
+        return page(request, "error", session, status, title=status.phrase, text=text)
 
     return handle
 

@@ -33,7 +33,7 @@ class LiveVillager:
 
     Attributes:
         adapter: content hash of what it is served with; empty: the base model alone.
-        told, said: its last turn, tags included; empty: it had none.
+        said: its last reply, tags included; empty: it had none.
     """
 
     game_id: str
@@ -46,7 +46,6 @@ class LiveVillager:
     hp: float = 0
     hp_max: float = 0
     doing: str = ""
-    told: str = ""
     said: str = ""
 
 

@@ -32,7 +32,7 @@ async def log_in(
         return page(request, "login", status=HTTPStatus.TOO_MANY_REQUESTS, then=then, fault=str(error))
     root = request.scope["root_path"]
     answer = RedirectResponse(then if then.startswith(f"{root}/") else f"{root}/", HTTPStatus.SEE_OTHER)
-    secure = request.url.scheme == "https"
+    secure = request.headers.get("origin", str(request.url)).startswith("https:")  # behind a proxy, too
     answer.set_cookie(COOKIE, cookie, path=root or "/", httponly=True, samesite="strict", secure=secure)
     return answer
 

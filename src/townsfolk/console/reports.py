@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
@@ -114,10 +115,17 @@ async def all_reports(request: Request, desk: AtDesk, session: Viewer) -> Respon
 
 @router.get("/reports/{name}")
 async def one(request: Request, desk: AtDesk, session: Viewer, name: str) -> Response:
-    report = await asyncio.to_thread(read_report, await _file(desk, name))
-    return page(request, "report", session, name=name, report=report, shares=SHARES)
+    file = await _file(desk, name)
+    report, kinds = await asyncio.to_thread(read_report, file), ["json"]
+    if file.with_suffix(".html").is_file():
+        kinds.append("html")
+    return page(request, "report", session, name=name, report=report, shares=SHARES, kinds=kinds)
 
 
-@router.get("/reports/{name}/file")
-async def file(desk: AtDesk, name: str) -> Response:
-    return FileResponse(await _file(desk, name), media_type="application/json", filename=f"{name}.json")
+@router.get("/reports/{name}/{kind}")
+async def file(desk: AtDesk, name: str, kind: Literal["json", "html"]) -> Response:
+    """To be kept: the page of `townsfolk eval --html` has its styles in itself, which none of ours may."""
+    found = (await _file(desk, name)).with_suffix(f".{kind}")
+    if not found.is_file():
+        raise UnknownName(f"{found} is not there: write it with townsfolk eval --{kind}")
+    return FileResponse(found, filename=f"{name}.{kind}")

@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from townsfolk.agents import Session
 from townsfolk.console.desk import (
     Activity,
@@ -101,7 +103,6 @@ class OperatorDesk:
             hp=me.hp if me else 0,
             hp_max=me.hp_max if me else 0,
             doing=me.doing if me else "",
-            told=last.text if last else "",
             said=last.reply if last else "",
         )
 
@@ -214,4 +215,8 @@ def _state(version: str, record: Record) -> VersionState:
 
 
 def _manifest(file: Path) -> Manifest | None:
-    return Manifest.model_validate_json(file.read_bytes()) if file.is_file() else None
+    """None: there is none, or none that can be read; the version can be served all the same."""
+    try:
+        return Manifest.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return None
