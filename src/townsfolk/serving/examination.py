@@ -173,9 +173,8 @@ class Examiner:
         if occasion is None:
             raise ConfigError(f"{case.id}: nothing in it is answered: give it said, gift or punched")
         persona = _decided(self._rooms.library.get(case.persona))
-        turn = await self._turns.run(
-            state, session, persona, view, occasion, session.villager_id, lambda: None
-        )
+        cause = self._turns.cause(case.observation, occasion)
+        turn = await self._turns.run(state, session, persona, view, cause, session.villager_id, lambda: None)
         return _played(case, turn, await state.take(0), (time.monotonic() - started) * 1000)
 
     def _met(self, case: Case) -> Session:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import deque
 from contextlib import suppress
+from dataclasses import dataclass
 
 from townsfolk.agents import Occasion, RequestMatcher, Session
 from townsfolk.types import ActionSpec, Decision, Game, Observation, Refused, StepReply
@@ -13,6 +14,20 @@ MAX_READY = 1_024
 MAX_SESSIONS = 512
 
 
+@dataclass(frozen=True)
+class Cause:
+    """Why a turn is taken.
+
+    Attributes:
+        deadline: on the monotonic clock, counted from the observation on: who waits for the turn before
+            does not act on an old view in the end.
+    """
+
+    observation: Observation
+    occasion: Occasion
+    deadline: float
+
+
 class GameState:
     """What the service knows of a game, from its greeting until it greets again.
 
@@ -20,7 +35,7 @@ class GameState:
         sessions: villager id -> session, the one used last at the end.
         turns: villager id -> the turn under way.
         deciding: villagers whose turn is a decision: so short that a step's answer waits for all of them.
-        next_up: villager id -> the occasion that came meanwhile; only the latest is kept.
+        next_up: villager id -> what came meanwhile; only the latest is kept.
         under_way: turn id -> its task; players may rate what they hear before the turn is over.
         heard_at: when it stepped last.
     """
@@ -32,7 +47,7 @@ class GameState:
         self.sessions: dict[str, Session] = {}
         self.turns: dict[str, asyncio.Task[None]] = {}
         self.deciding: set[str] = set()
-        self.next_up: dict[str, tuple[Observation, Occasion]] = {}
+        self.next_up: dict[str, Cause] = {}
         self.under_way: dict[str, asyncio.Task[None]] = {}
         self.heard_at = time.monotonic()
         self._ready: deque[Decision | Refused] = deque(maxlen=MAX_READY)
@@ -60,7 +75,7 @@ class GameState:
         self._ready.append(item)
         self._news.set()
 
-    def end(self, villager_id: str, turn_id: str) -> tuple[Observation, Occasion] | None:
+    def end(self, villager_id: str, turn_id: str) -> Cause | None:
         """The villager's turn is over; gives what came meanwhile."""
         del self.turns[villager_id], self.under_way[turn_id]
         self.deciding.discard(villager_id)

@@ -13,9 +13,9 @@ from townsfolk.policy.check import Policy
 from townsfolk.serving.adapters import AdapterShelf, as_served
 from townsfolk.serving.decode import Draft, Generator
 from townsfolk.serving.delivery import Delivery
-from townsfolk.serving.games import GameState
+from townsfolk.serving.games import Cause, GameState
 from townsfolk.serving.generate import Handle
-from townsfolk.types import Persona, Turn
+from townsfolk.types import Observation, Persona, Turn
 
 WARM_PRIORITY = -1
 
@@ -67,13 +67,17 @@ class TurnRunner:
         if event.finished:
             self.warming.discard(key)
 
+    def cause(self, observation: Observation, occasion: Occasion) -> Cause:
+        """Why a turn is to be taken; its time begins now."""
+        return Cause(observation, occasion, time.monotonic() + self.settings.turn_timeout_ms / 1000)
+
     async def run(
         self,
         state: GameState,
         session: Session,
         persona: Persona,
         view: View,
-        occasion: Occasion,
+        cause: Cause,
         turn_id: str,
         on_first_part: Callable[[], None],
     ) -> Turn:
@@ -85,6 +89,7 @@ class TurnRunner:
         Raises:
             Busy, ModelError, AdapterError: nothing was decided, or not all of it.
         """
+        occasion = cause.occasion
         adapter = self.shelf.hash_of(persona.name, session.key)
         persona = as_served(persona, adapter)
         turn = Delivery(self.policy, state, session, persona, view, occasion, turn_id)
@@ -101,7 +106,7 @@ class TurnRunner:
             persona.sampling,
             speech=occasion.speech,
             optional=persona.unaided,
-            deadline=time.monotonic() + self.settings.turn_timeout_ms / 1000,
+            deadline=cause.deadline,
         )
         async for part in parts:
             if not turn.sent:

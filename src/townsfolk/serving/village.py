@@ -8,11 +8,11 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 
 from townsfolk import __version__
-from townsfolk.agents import Occasion, Session, Window, occasion_in
+from townsfolk.agents import Session, Window, occasion_in
 from townsfolk.errors import Busy, InvalidRequest, NotConnected, StoreError, TownsfolkError
 from townsfolk.gateway.service import ChatMessage
 from townsfolk.serving.direct import DirectTurns
-from townsfolk.serving.games import GameState
+from townsfolk.serving.games import Cause, GameState
 from townsfolk.serving.judge import evidence_of
 from townsfolk.serving.rooms import Rooms
 from townsfolk.serving.turns import sequences_of
@@ -140,7 +140,7 @@ class Village:
                 self._rooms.store.remember(memory)
         occasion = occasion_in(events)
         if occasion:
-            self._begin(state, session, observation, occasion)
+            self._begin(state, session, self._rooms.turns.cause(observation, occasion))
 
     async def _open_session(self, state: GameState, observation: Observation) -> Session:
         """A session with what the store kept of the villager; an empty one while the database is away."""
@@ -155,9 +155,7 @@ class Village:
             log.warning("%s goes on without its memories, and stores no new ones: %s", session.key, error)
         return state.admit(session)
 
-    def _begin(
-        self, state: GameState, session: Session, observation: Observation, occasion: Occasion
-    ) -> None:
+    def _begin(self, state: GameState, session: Session, cause: Cause) -> None:
         """Start the turn, or keep its occasion until the present turn is over: speech before the rest."""
         villager, now = session.villager_id, time.monotonic()
         if self._rooms.policy.is_frozen(session.key, now):
@@ -166,22 +164,20 @@ class Village:
             )
         elif villager not in state.turns:
             turn_id = uuid.uuid4().hex
-            turn = self._turn(state, session, observation, occasion, turn_id)
+            turn = self._turn(state, session, cause, turn_id)
             state.turns[villager] = state.under_way[turn_id] = asyncio.create_task(turn)
-            if not occasion.speech:
+            if not cause.occasion.speech:
                 state.deciding.add(villager)
-        elif occasion.speech or villager not in state.next_up:
-            state.next_up[villager] = (observation, occasion)
+        elif cause.occasion.speech or villager not in state.next_up:
+            state.next_up[villager] = cause
 
-    async def _turn(
-        self, state: GameState, session: Session, observation: Observation, occasion: Occasion, turn_id: str
-    ) -> None:
+    async def _turn(self, state: GameState, session: Session, cause: Cause, turn_id: str) -> None:
         """Run one turn and clear up after it; its errors go to the game as a refusal, never further."""
         villager = session.villager_id
         try:
-            await self._run(state, session, observation, occasion, turn_id)
+            await self._run(state, session, cause, turn_id)
         except Busy as error:
-            session.unheard(observation.events)
+            session.unheard(cause.observation.events)
             refusal = Refused(
                 villager_id=villager, code="busy", reason=str(error), retry_after_ms=error.retry_after_ms
             )
@@ -191,19 +187,17 @@ class Village:
             state.put(Refused(villager_id=villager, code="invalid", reason=str(error)))
         finally:
             if waiting := state.end(villager, turn_id):
-                self._begin(state, session, *waiting)
+                self._begin(state, session, waiting)
 
-    async def _run(
-        self, state: GameState, session: Session, observation: Observation, occasion: Occasion, turn_id: str
-    ) -> None:
-        view = session.view or session.observe(observation)
-        metrics, persona = self._rooms.metrics, self._persona(observation.persona)
-        labels, started = (persona.name, occasion.kind.value), time.monotonic()
+    async def _run(self, state: GameState, session: Session, cause: Cause, turn_id: str) -> None:
+        view = session.view or session.observe(cause.observation)
+        metrics, persona = self._rooms.metrics, self._persona(cause.observation.persona)
+        labels, started = (persona.name, cause.occasion.kind.value), time.monotonic()
 
         def first_part() -> None:
             metrics.first_part.labels(*labels).observe(time.monotonic() - started)
 
-        turn = await self._rooms.turns.run(state, session, persona, view, occasion, turn_id, first_part)
+        turn = await self._rooms.turns.run(state, session, persona, view, cause, turn_id, first_part)
         metrics.latency.labels(*labels).observe(time.monotonic() - started)
         if turn.finish == "late":
             late = Refused(villager_id=session.villager_id, code="late", reason="its deadline passed")
