@@ -1,61 +1,18 @@
 """The Store on a real PostgreSQL, where its server is installed: same rows, replay after a restart."""
 
-import os
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from postgres_server import Postgres
 from sqlalchemy import create_engine
 from store_writer import OF_PLAYERS, keep_all_of, new_turn, settings_in
 
+from old_schemas import REVISIONS, keeps_rows_from
 from townsfolk.feedback.models import Base
 from townsfolk.feedback.rows import player_hash
 from townsfolk.feedback.store import Store
 from townsfolk.types import ForgetPlayer, LogEntry, Memory, Outcome, Rating
-
-pytest.importorskip("psycopg")
-PG_CTL = shutil.which("pg_ctl") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/pg_ctl")), None)
-if PG_CTL is None:
-    pytest.skip("no PostgreSQL server is installed", allow_module_level=True)
-
-
-class Postgres:
-    """A throw-away server that listens on a socket in its own folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.url = f"postgresql://postgres@/postgres?host={folder}"
-        self._run("initdb", "-o", "--auth=trust --username=postgres --no-sync")
-
-    def start(self) -> None:
-        self._run(
-            "start", "-w", "-o", f"-c listen_addresses= -k {self.folder}", "-l", str(self.folder / "log")
-        )
-
-    def stop(self) -> None:
-        self._run("stop", "-m", "immediate")
-
-    def _run(self, *arguments: str) -> None:
-        user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
-        command = [str(PG_CTL), "-D", str(self.folder / "data"), *arguments]
-        subprocess.run(command, check=True, user=user, stdout=subprocess.DEVNULL, cwd=self.folder)
-
-
-@pytest.fixture
-def postgres() -> Iterator[Postgres]:
-    folder = Path(tempfile.mkdtemp(prefix="pg"))  # not tmp_path: a socket's path may not be long
-    if os.geteuid() == 0:
-        shutil.chown(folder, "postgres")
-    server = Postgres(folder)
-    server.start()
-    yield server
-    server.stop()
-    shutil.rmtree(folder)
 
 
 def test_store_on_postgres(postgres: Postgres, tmp_path: Path) -> None:
@@ -95,6 +52,10 @@ def test_a_player_is_forgotten_on_postgres(postgres: Postgres, tmp_path: Path) -
     assert {name: after[name] - before[name] for name in OF_PLAYERS} == dict.fromkeys(OF_PLAYERS, 0)
     assert player_hash("g", "zoe") in store.forgotten()
     store.close()
+
+
+def test_rows_of_the_first_schema_stay_on_postgres(postgres: Postgres) -> None:
+    keeps_rows_from(REVISIONS[0], postgres.url)
 
 
 def test_migrations_make_what_the_classes_say(postgres: Postgres, tmp_path: Path) -> None:

@@ -89,6 +89,14 @@ def test_turn_recorded_twice_is_one_row(store: Store) -> None:
     assert (store.counts()["turns"], store.counts()["actions"]) == (1, 1)
 
 
+def test_a_sign_told_again_is_one_row(store: Store) -> None:
+    sign = LogEntry(game_id="g", kind="stayed", player="sam", at=1.5)
+    for entry in (sign, sign, sign.model_copy(update={"at": 2.5})):
+        store.log(entry)
+    store.drain()
+    assert store.counts()["engagement"] == 2
+
+
 def test_verdicts_and_outcomes_stand_in_one_row_whichever_comes_first(
     store: Store, settings: StoreSettings
 ) -> None:

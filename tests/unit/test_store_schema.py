@@ -5,22 +5,16 @@ from pathlib import Path
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
+from old_schemas import REVISIONS, alembic_config, keeps_rows_from
 from townsfolk.errors import ConfigError, StoreError
-from townsfolk.feedback.database import MIGRATIONS, Database
+from townsfolk.feedback.database import Database
 from townsfolk.feedback.models import Base
 from townsfolk.feedback.review import list_flags
 from townsfolk.feedback.schema_doc import render
-
-
-def alembic_config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    return config
 
 
 def test_migrations_make_what_the_classes_say(tmp_path: Path) -> None:
@@ -60,6 +54,12 @@ def test_rows_of_the_first_version_stay(tmp_path: Path) -> None:
         (flag,) = list_flags(session, "open", 10, before=4)
         assert (flag.id, flag.turn_id, flag.at, flag.evidence) == ("7", "t1", 3.5, ())
     database.close()
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_rows_of_every_released_schema_stay(revision: str, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    keeps_rows_from(revision, url)
 
 
 def test_migrations_are_one_line_of_descent() -> None:

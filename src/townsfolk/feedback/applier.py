@@ -73,6 +73,7 @@ class Applier:
             self._apply_all()
         except (StoreError, OSError) as error:
             self._connected = False  # whether a broken commit came through is asked for anew
+            self._database.forget_connections()
             self.last_error = str(error)
             raise StoreError(self.last_error) from error
         self.last_error = ""

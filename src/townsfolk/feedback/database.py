@@ -78,6 +78,10 @@ class Database:
         except SQLAlchemyError as error:
             raise StoreError(f"database {self.name} can't be used: {_cause(error)}") from error
 
+    def forget_connections(self) -> None:
+        """Connect anew next time: SQLite's that found a file read-only stay so when it no longer is."""
+        self._engine.dispose()
+
     def close(self) -> None:
         self._engine.dispose()
 

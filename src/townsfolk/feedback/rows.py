@@ -43,6 +43,9 @@ from townsfolk.types import (
     Verdict,
 )
 
+TOLD_AGAIN_S = 3_600
+"""For so long a game may go on telling what nobody acknowledged."""
+
 
 def to_payload(message: Message, at: float, **extra: str) -> dict[str, Any]:
     """What the spool keeps of `message`, which arrived `at` (Unix time, seconds)."""
@@ -124,8 +127,11 @@ def _outcome(session: Session, payload: dict[str, Any]) -> None:
 
 
 def _log_entry(session: Session, payload: dict[str, Any]) -> None:
-    entry = LogEntry.model_validate(payload["body"])
-    session.add(EngagementRow(**_values(entry), received_at=payload["at"]))
+    """The game tells it again when the answer to it was lost: a sign that is known stays as it is."""
+    values = _values(LogEntry.model_validate(payload["body"]))
+    lately = select(EngagementRow.id).where(EngagementRow.received_at > payload["at"] - TOLD_AGAIN_S)
+    if session.scalar(lately.filter_by(**values).limit(1)) is None:
+        session.add(EngagementRow(**values, received_at=payload["at"]))
 
 
 def _demo(session: Session, payload: dict[str, Any]) -> None:
