@@ -274,6 +274,8 @@ class Settings(BaseSettings):
     """A token with all scopes, for every game; callers send it as `Authorization: Bearer …`."""
     tokens_file: HomePath = Field(default_factory=lambda: default_home() / "tokens.json")
     """What `townsfolk tokens` keeps; read again when it changes. No tokens: anybody, on loopback alone."""
+    memory_limit_mb: int = Field(default=0, ge=0)
+    """Of the process: near it adapters are let go, then caches, then turns are refused; 0: no limit."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """From which level on the service logs, to standard error."""
 

@@ -19,6 +19,10 @@ def fill(kv: KvCache, name: str, tokens: list[int], room: int = 0, origin: Origi
     return cached
 
 
+def free_slots(kv: KvCache) -> list[int]:
+    return sorted([*kv._free, *range(kv._fresh, kv.capacity)])
+
+
 def test_next_turn_keeps_the_common_prefix() -> None:
     kv = KvCache(32)
     assert fill(kv, "a", [1, 2, 3, 4]) == 0
@@ -96,6 +100,20 @@ def test_a_shared_prefix_takes_room_once() -> None:
             kv.extend(sequence, [last, last])
 
 
+def test_a_cache_that_sheds_keeps_what_is_in_use_and_grows_no_further() -> None:
+    kv = KvCache(32)
+    fill(kv, "idle", [1, 2, 3, 4])
+    busy = kv.admit("busy", BASE_ALONE, [7, 8, 9], 6)
+    assert busy is not None
+    kv.extend(busy, [7, 8, 9])
+    kv.shed(least=10)
+    assert (busy.length, kv.capacity, kv.in_use("idle")) == (3, 10, False)
+    assert kv.admit("large", BASE_ALONE, [5], 5) is None
+    assert fill(kv, "small", [5], 4) == 0
+    kv.grow()
+    assert kv.admit("large", BASE_ALONE, [5], 20) is not None
+
+
 def test_truncate_frees_the_slots() -> None:
     kv = KvCache(8)
     sequence = kv.admit("a", BASE_ALONE, [1, 2, 3], room=3)
@@ -130,7 +148,7 @@ def test_no_slot_is_lost_or_written_twice(turns: list[tuple[str, list[int]]]) ->
     for name in "abc":
         kv.drop(name)
     assert kv.used_fraction == 0
-    assert sorted(kv._free) == list(range(8))
+    assert free_slots(kv) == list(range(8))
 
 
 @pytest.mark.parametrize(
@@ -221,7 +239,7 @@ class AnyUse(RuleBasedStateMachine):
         for sequence in self.kv._sequences.values():
             holders[sequence.slots[: sequence.length]] += 1
         np.testing.assert_array_equal(self.kv._holders, holders)
-        assert sorted(self.kv._free) == np.flatnonzero(holders == 0).tolist()
+        assert free_slots(self.kv) == np.flatnonzero(holders == 0).tolist()
 
     @invariant()
     def each_slot_holds_what_its_sequences_expect(self) -> None:

@@ -23,9 +23,12 @@ from townsfolk.engine.runner import RaggedBatch, Runner
 from townsfolk.engine.runners import open_runner
 from townsfolk.engine.scheduler import Scheduler, Work
 from townsfolk.engine.tokenizer import ModelTokenizer
-from townsfolk.errors import InvalidRequest, ModelError
+from townsfolk.errors import Busy, InvalidRequest, ModelError
 
 Logits = npt.NDArray[np.float32]
+
+REFUSED_MS = 5_000
+"""When who was refused may come again."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,7 @@ class Engine:
         self._observer = observer
         self._last_rows = 0
         self._closing = False
+        self._refusal = ""
         self._changed = threading.Condition()  # guards everything above; not held while a pass runs
         self._running = threading.Lock()  # held for a whole pass: guards the runner; taken first
         self._next = threading.Lock()  # held by who waits for `_running`
@@ -146,12 +150,13 @@ class Engine:
         Raises:
             InvalidRequest: an empty or too long prompt, tokens outside the vocabulary.
             AdapterError: the adapter is not loaded.
-            Busy: the queue is full.
+            Busy: the queue is full, or as `refuse` says.
             ModelError: the engine is closed.
         """
         self._check(request.prompt)
         if request.max_tokens < 1:
             raise InvalidRequest(f"max_tokens is {request.max_tokens}: must be 1 or more")
+        self._check_refusal()
         with self._changed:
             if not self.alive:
                 raise ModelError("the engine is closed: start the service again")
@@ -211,7 +216,9 @@ class Engine:
 
         Raises:
             AdapterError: says what is wrong with it.
+            Busy: as `refuse` says.
         """
+        self._check_refusal()
         read = read_adapter(folder, allowed_dirs, self.model, self.base_hash)
         laid_out = self._runner.lay_out(read)
         adapter = LoadedAdapter(read.content_hash, read.rank, read.size_bytes, read.invocation, laid_out)
@@ -248,6 +255,20 @@ class Engine:
             for work in self._core.scheduler.works:
                 work.cancelled |= work.request.sequence_id == sequence_id
             self._core.kv.forget(sequence_id)
+
+    def shed_cache(self) -> None:
+        """Forget what the KV cache has of sequences at rest; it grows no further until `grow_cache`."""
+        with self._changed:
+            self._core.kv.shed(self._max_context)
+
+    def grow_cache(self) -> None:
+        """The KV cache may have all its tokens again."""
+        with self._changed:
+            self._core.kv.grow()
+
+    def refuse(self, reason: str) -> None:
+        """Take no more requests and adapters, for this reason; what is under way goes on. Empty: do."""
+        self._refusal = reason
 
     def stats(self) -> EngineStats:
         """How the engine is doing."""
@@ -346,6 +367,10 @@ class Engine:
                     return
         finally:
             handle.cancel()
+
+    def _check_refusal(self) -> None:
+        if self._refusal:
+            raise Busy(self._refusal, retry_after_ms=REFUSED_MS)
 
     def _check(self, prompt: Sequence[int]) -> None:
         if not 0 < len(prompt) < self._max_context:

@@ -59,16 +59,17 @@ class KvCache:
     """`capacity` slots of one token each, for all sequences."""
 
     def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
+        self.capacity = self._most = capacity
         self.evictions = 0
-        self._free = list(reversed(range(capacity)))
+        self._free: list[int] = []  # of those that were used
+        self._fresh = 0  # the first that was never used; the runner has no memory for it yet
         self._holders = np.zeros(capacity, np.int32)  # sequences that hold each slot
         self._sequences: OrderedDict[Hashable, CachedSequence] = OrderedDict()  # least recently used first
 
     @property
     def used_fraction(self) -> float:
         """Share of the slots that hold a token, 0 to 1."""
-        return 1 - len(self._free) / self.capacity
+        return (self._fresh - len(self._free)) / self.capacity
 
     def admit(
         self, sequence_id: Hashable, origin: Origin, prompt: Sequence[int], room: int
@@ -103,9 +104,12 @@ class KvCache:
 
     def extend(self, sequence: CachedSequence, tokens: Sequence[int]) -> Slots:
         """Give `tokens` slots after those that the sequence has; [all its tokens], the new ones last."""
-        while len(self._free) < len(tokens):
+        while len(self._free) + self.capacity - self._fresh < len(tokens):
             self._evict()
-        new = [self._free.pop() for _ in tokens]
+        reused = [self._free.pop() for _ in range(min(len(self._free), len(tokens)))]
+        fresh = range(self._fresh, self._fresh + len(tokens) - len(reused))
+        self._fresh = fresh.stop
+        new = [*reused, *fresh]
         sequence.append(tokens, new)
         self._holders[new] += 1
         return sequence.slots[: sequence.length]
@@ -138,13 +142,23 @@ class KvCache:
         if sequence:
             self.truncate(sequence, 0)
 
+    def shed(self, least: int) -> None:
+        """Forget idle sequences; until `grow`, use no slot that was never used, but for `least` in all."""
+        for name in [name for name, sequence in self._sequences.items() if not sequence.in_use]:
+            self.drop(name)
+        self.capacity = min(self._most, max(self._fresh, least))
+
+    def grow(self) -> None:
+        """All slots may be used again."""
+        self.capacity = self._most
+
     def in_use(self, sequence_id: Hashable) -> bool:
         """Whether a request is running on this sequence."""
         return sequence_id in self._sequences and self._sequences[sequence_id].in_use
 
     def _room_beside(self, shared: Slots, room: int, without: Collection[Hashable] = ()) -> bool:
         """Whether a sequence of `room` tokens, the first in slots `shared`, fits beside those in use."""
-        held = np.zeros(self.capacity, np.bool_)
+        held = np.zeros(self._most, np.bool_)
         held[shared] = True
         growth = room - len(shared)
         for name, sequence in self._sequences.items():

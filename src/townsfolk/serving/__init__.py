@@ -25,11 +25,14 @@ async def run(settings: Settings, on_bound: Callable[[Ports], None] = lambda por
     """
     rooms = await asyncio.to_thread(Rooms.open, settings)
     village = Village(rooms)
-    warm = rooms.turns.warm
-    watches = (
-        asyncio.create_task(rooms.promotions.watch(lambda name: warm(rooms.library.get(name)))),
-        asyncio.create_task(village.watch()),
-    )
+
+    def changed(name: str) -> None:
+        rooms.turns.warm(rooms.library.get(name))
+
+    watches = [
+        asyncio.create_task(watch)
+        for watch in (rooms.promotions.watch(changed), rooms.memory.watch(changed), village.watch())
+    ]
     try:
         await serve(village, settings, rooms.registry, on_bound, mounts(rooms, village))
     finally:

@@ -129,6 +129,19 @@ class AdapterShelf:
                 raise UnknownName(f"persona {name!r} has no adapter loaded; loaded are: {loaded}")
             self._change(name, NOTHING)
 
+    def shed(self) -> str:
+        """Let go of a persona's adapters, those that were replaced among them; whose, empty: there are none.
+
+        Those that are pinned go last.
+        """
+        with self._changing:
+            held = {name for name in (*self._served, *self._replaced) if self._holds(name)}
+            name = min(held, key=lambda name: (name in self._pinned, name), default="")
+            if name:
+                self._change(name, NOTHING)
+                self._change(name, NOTHING)  # nor what it was replaced by
+            return name
+
     def hash_of(self, persona: str, who: str = "") -> str | None:
         """What the persona's villager `who` is served with."""
         info = self._served.get(persona, NOTHING).to(who)
@@ -163,6 +176,9 @@ class AdapterShelf:
             adapters=tuple(_version(name, infos[info.content_hash]) for name, own in served for info in own),
             faults=tuple(AdapterFault(name=name, reason=reason) for name, reason in faults),
         )
+
+    def _holds(self, name: str) -> bool:
+        return any(self._served.get(name, NOTHING)) or any(self._replaced.get(name, NOTHING))
 
     def _try(self, name: str, source: Source) -> AdapterInfo | None:
         try:

@@ -21,6 +21,7 @@ from townsfolk.policy.check import Policy
 from townsfolk.policy.rules import load_rules
 from townsfolk.serving.adapters import AdapterShelf
 from townsfolk.serving.decode import Generator
+from townsfolk.serving.memory import MemoryGuard
 from townsfolk.serving.metrics import Metrics
 from townsfolk.serving.promotions import Promotions
 from townsfolk.serving.prompts import prompt_builder
@@ -47,6 +48,7 @@ class Rooms:
     prompts: PromptBuilder
     generator: Generator
     turns: TurnRunner
+    memory: MemoryGuard
     metrics: Metrics
     registry: CollectorRegistry
     _aside: set["asyncio.Future[None]"] = field(default_factory=set)
@@ -84,7 +86,8 @@ class Rooms:
             undo.pop_all()
         registry = CollectorRegistry()
         stages = (library, engine, store, behaviour_log, policy, shelf, promotions)
-        rest = (prompts, generator, turns)
+        memory = MemoryGuard(settings.memory_limit_mb, engine, shelf, promotions)
+        rest = (prompts, generator, turns, memory)
         return cls(settings, *stages, *rest, Metrics(registry, engine, store), registry)
 
     def readiness(self) -> tuple[bool, str]:
