@@ -70,9 +70,10 @@ def trusting(authority: trustme.CA) -> ssl.SSLContext:
 
 def served(target: Target, authority: trustme.CA) -> bytes:
     """The certificate that a client is shown."""
-    address = urlsplit(target.http)
+    port = urlsplit(target.http).port
+    assert port
     with (
-        socket.create_connection((address.hostname, address.port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
         trusting(authority).wrap_socket(plain, server_hostname="127.0.0.1") as secure,
     ):
         shown = secure.getpeercert(binary_form=True)

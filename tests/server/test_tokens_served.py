@@ -23,16 +23,18 @@ from townsfolk.gateway.pb import (
 )
 from townsfolk.gateway.tokens import Holder, Scope, add_token, revoke_token
 
+Call = tuple[str, dict[str, Any]]
+
 GAME_ID = "world-1"
 SEEN: dict[str, Any] = {"villager_id": "v1", "name": "Anna", "persona": "guard", "snapshot_time": 1}
-DEMO = {
+DEMO: dict[str, Any] = {
     "demo_id": "d",
     "name": "hut",
     "player": "sam",
     "steps": [{"number": 0, "action": "wave", "place": {"x": 0, "y": 0, "z": 0}, "observation": SEEN}],
 }
-GAME = {"game_id": GAME_ID, "actions": [{"name": "wave"}]}
-OF_GAMES = [
+GAME: dict[str, Any] = {"game_id": GAME_ID, "actions": [{"name": "wave"}]}
+OF_GAMES: list[Call] = [
     ("/v1/games", GAME),
     ("/v1/step", {"game_id": GAME_ID}),
     ("/v1/policy/check", {"persona": "guard", "action": {"name": "dig"}, "game_id": GAME_ID}),
@@ -40,18 +42,17 @@ OF_GAMES = [
     ("/v1/demos", {**DEMO, "game_id": GAME_ID}),
     ("/v1/feedback/forget", {"game_id": GAME_ID, "player": "sam"}),
 ]
-OF_NO_GAME = [
+OF_NO_GAME: list[Call] = [
     ("/v1/infer", {"persona": "guard", "context": "hello"}),
     ("/v1/infer/stream", {"persona": "guard", "context": "hello"}),
     ("/v1/chat/completions", {"model": "guard", "messages": [{"role": "user", "content": "hello"}]}),
 ]
-RATES = [("/v1/ratings", {"turn_id": "t1", "player": "sam", "value": 1})]
-OF_OPERATORS = [
+RATES: list[Call] = [("/v1/ratings", {"turn_id": "t1", "player": "sam", "value": 1})]
+OF_OPERATORS: list[Call] = [
     ("/v1/adapters", {"name": "guard", "path": "/adapters/guard"}),
     ("/v1/adapters/promote", {"name": "guard", "version": "a" * 64}),
     ("/v1/adapters/rollback", {"name": "guard"}),
 ]
-Call = tuple[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -185,11 +186,12 @@ def test_rotation_needs_no_restart(guarded: Target, file: Path) -> None:
 
 
 def test_a_game_that_calls_too_often_is_told_when_to_come_again(service: FakeService) -> None:
-    with running(service, limits={"game_calls_per_second": 0.5}) as target, httpx.Client() as http:
-        sent = [http.post(target.http + "/v1/games", json={**GAME, "game_id": "fast"}) for _ in range(6)]
-        assert [answer.status_code for answer in sent] == [200] * 5 + [429]
-        assert (sent[-1].headers["Retry-After"], sent[-1].json()["error"]["code"]) == ("2", "too_often")
-        assert "limits.game_calls_per_second" in sent[-1].json()["error"]["message"]
+    with running(service, limits={"game_calls_per_second": 0.01}) as target, httpx.Client() as http:
+        sent = [http.post(target.http + "/v1/games", json={**GAME, "game_id": "fast"}) for _ in "12"]
+        assert [answer.status_code for answer in sent] == [200, 429]
+        assert 0 < int(sent[-1].headers["Retry-After"]) <= 100
+        told = sent[-1].json()["error"]
+        assert (told["code"], "limits.game_calls_per_second" in told["message"]) == ("too_often", True)
         assert http.post(target.http + "/v1/games", json={**GAME, "game_id": "calm"}).status_code == 200
         with grpc.insecure_channel(target.grpc) as channel, pytest.raises(grpc.RpcError) as raised:
             townsfolk_pb2_grpc.TownsfolkStub(channel).Step(townsfolk_pb2.StepRequest(game_id="fast"))
@@ -198,7 +200,7 @@ def test_a_game_that_calls_too_often_is_told_when_to_come_again(service: FakeSer
 
 
 def test_a_player_who_speaks_too_often_holds_up_nobody_else(service: FakeService) -> None:
-    with running(service, limits={"player_calls_per_minute": 3}) as target, httpx.Client() as http:
+    with running(service, limits={"player_calls_per_minute": 0.3}) as target, httpx.Client() as http:
         http.post(target.http + "/v1/games", json=GAME)
 
         def step(**speakers: str) -> dict[str, Any]:
@@ -211,15 +213,14 @@ def test_a_player_who_speaks_too_often_holds_up_nobody_else(service: FakeService
             told: dict[str, Any] = answer.json()
             return told
 
-        assert all(step(v1="sam")["refused"] == [] for _ in range(3))
+        assert step(v1="sam")["refused"] == []
         told = step(v1="sam", v2="anna")
         assert [decision["villager_id"] for decision in told["decisions"]] == ["v2"]
         (refused,) = told["refused"]
         assert (refused["villager_id"], refused["code"]) == ("v1", "busy")
-        assert 19_000 < refused["retry_after_ms"] <= 20_001
+        assert 0 < refused["retry_after_ms"] <= 200_001
         rating = {"turn_id": "t1", "player": "ben", "value": 1}
-        rated = [http.post(target.http + "/v1/ratings", json=rating).status_code for _ in range(4)]
-        assert rated == [204, 204, 204, 429]
+        assert [http.post(target.http + "/v1/ratings", json=rating).status_code for _ in "12"] == [204, 429]
 
 
 def test_operators_may_have_a_port_of_their_own(service: FakeService) -> None:

@@ -1,6 +1,7 @@
 """Settings: layers, and every fault told at once."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,7 +75,7 @@ def test_the_page_of_settings_is_true() -> None:
 
 def test_a_file_of_tokens_will_do_but_no_short_token(tmp_path: Path) -> None:
     kept = tmp_path / "tokens.json"
-    exposed = {"http": {"host": "0.0.0.0"}, "tokens_file": kept}
+    exposed: dict[str, Any] = {"http": {"host": "0.0.0.0"}, "tokens_file": kept}
     with pytest.raises(ConfigError, match="townsfolk tokens add"):
         load_settings(**exposed)
     kept.write_text('{"tokens": []}')

@@ -19,7 +19,7 @@ def test_the_gate_lets_as_many_in_as_it_has_places() -> None:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
-    monkeypatch.setattr(limits.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("townsfolk.gateway.limits.time.monotonic", lambda: now[0])
     return now
 
 
