@@ -1,6 +1,7 @@
 """Adapters: what is fine is read, what is not is refused with its reason."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -181,4 +182,11 @@ def test_links_that_lead_outside(folder: Path, tmp_path: Path) -> None:
     (folder / WEIGHTS_FILE).unlink()
     (folder / WEIGHTS_FILE).symlink_to(outside / WEIGHTS_FILE)
     with pytest.raises(AdapterError, match="outside"):
+        read(folder)
+
+
+def test_a_pipe_is_refused(folder: Path) -> None:
+    (folder / WEIGHTS_FILE).unlink()
+    os.mkfifo(folder / WEIGHTS_FILE)
+    with pytest.raises(AdapterError, match="not a plain file"):
         read(folder)

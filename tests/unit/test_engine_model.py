@@ -14,6 +14,7 @@ from townsfolk.engine.gguf_file import read_gguf
 from townsfolk.engine.hyperparameters import read_hyperparameters
 from townsfolk.engine.model import open_model, rope_tables
 from townsfolk.engine.native_runner import UNAVAILABLE, NativeRunner
+from townsfolk.engine.onnx_runner import OnnxRunner
 from townsfolk.engine.quantize import Int4Weight, Part, Weight, unpack
 from townsfolk.engine.runner import RaggedBatch, Row
 from townsfolk.errors import ModelError
@@ -150,13 +151,30 @@ def test_a_factor_without_a_type_is_linear(tiny: Path, change: dict[str, object]
     assert read_hyperparameters(read_gguf(tiny).metadata | change).rope_scale == scale
 
 
-@pytest.mark.skipif(bool(UNAVAILABLE), reason=UNAVAILABLE)
-def test_a_weight_that_is_no_number_is_refused(tmp_path: Path) -> None:
-    path = write_tiny_model(tmp_path / "model.gguf", kind=Type.F32)
-    first = read_gguf(path).tensors["blk.0.attn_output.weight"].data[0, :16].tobytes()
-    path.write_bytes(path.read_bytes().replace(first, np.float32("nan").tobytes() + first[4:]))
+def spoil(path: Path, tensor: str, no_number: bytes) -> None:
+    first = read_gguf(path).tensors[tensor].data[0, :16].tobytes()
+    path.write_bytes(path.read_bytes().replace(first, no_number + first[len(no_number) :]))
+
+
+@pytest.mark.parametrize("kind", [Type.F32, Type.Q4_1])
+@pytest.mark.parametrize("runner", [NativeRunner, OnnxRunner])
+def test_a_weight_that_is_no_number_is_refused(
+    tmp_path: Path, kind: Type, runner: type[NativeRunner | OnnxRunner]
+) -> None:
+    if runner is NativeRunner and UNAVAILABLE:
+        pytest.skip(UNAVAILABLE)
+    path = write_tiny_model(tmp_path / "model.gguf", kind=kind)
+    no_number = np.float32("nan").tobytes() if kind == Type.F32 else np.float16("nan").tobytes()
+    spoil(path, "blk.0.attn_output.weight", no_number)
     with pytest.raises(ModelError, match="no number"):
-        NativeRunner(open_model(path), threads=1, kv_slots=8, max_positions=8)
+        runner(open_model(path), threads=1, kv_slots=8, max_positions=8)
+
+
+def test_an_embedding_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "model.gguf")
+    spoil(path, "token_embd.weight", np.float16("inf").tobytes())
+    with pytest.raises(ModelError, match=r"token_embd\.weight holds what is no number"):
+        open_model(path)
 
 
 @pytest.mark.skipif(bool(UNAVAILABLE), reason=UNAVAILABLE)

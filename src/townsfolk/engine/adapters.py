@@ -104,13 +104,19 @@ def _inside(path: Path, allowed_dirs: Sequence[Path]) -> Path:
 def _refuse_pickles(folder: Path) -> None:
     if not folder.is_dir():
         raise AdapterError(f"adapter {folder}: not a folder; name the folder that holds {CONFIG_FILE}")
-    for file in folder.iterdir():
+    try:
+        files = list(folder.iterdir())
+    except OSError as error:
+        raise AdapterError(f"adapter {folder}: can't be read: {error}; let the service read it") from error
+    for file in files:
         if file.suffix.lower() in PICKLES:
             raise AdapterError(f"adapter file {file}: a pickle can run code; save as safetensors, remove it")
 
 
 def _read_file(path: Path, limit: int) -> bytes:
     """At most `limit` bytes: read once, so that what was checked is what is used."""
+    if not path.is_file():  # a pipe, say, would be waited on for ever
+        raise AdapterError(f"adapter file {path}: not a plain file; save the adapter again")
     try:
         with path.open("rb") as file:
             data = file.read(limit + 1)

@@ -17,6 +17,8 @@ from townsfolk.engine.hyperparameters import Hyperparameters, read_hyperparamete
 from townsfolk.engine.quantize import READABLE, Floats, Ints, Part, Weight
 from townsfolk.errors import ModelError
 
+STRETCH = 4_096
+"""Rows of the embedding that are checked at once, so that the check needs little memory."""
 PROJECTIONS = ("qkv", "o", "gate_up", "down")
 """The linear layers of a decoder block, those with the same input stacked into one."""
 
@@ -90,7 +92,7 @@ def _read_model(path: Path) -> Model:
     source = _Tensors(file.tensors)
     head = "output.weight" if "output.weight" in file.tensors else "token_embd.weight"
     shape = (params.vocab, params.hidden)
-    embedding = source.take("token_embd.weight", shape).copy()
+    embedding = source.rows("token_embd.weight", shape)
     model = Model(
         base_hash=file.sha256,
         params=params,
@@ -130,15 +132,27 @@ class _Tensors:
     def vector(self, name: str, size: int) -> Floats:
         """A copy of the tensor `name`, [size]."""
         values = self.take(name, (size,)).floats()
-        if not np.isfinite(values).all():
-            raise ModelError(f"tensor {name} holds what is no number; fetch the model again")
+        _refuse_no_numbers(name, values)
         return values
+
+    def rows(self, name: str, shape: tuple[int, int]) -> RawTensor:
+        """A copy of a tensor whose rows are read one by one, each of numbers; checked a stretch at a time."""
+        tensor = self.take(name, shape).copy()
+        for first in range(0, shape[0], STRETCH):
+            stretch = np.arange(first, min(first + STRETCH, shape[0]))
+            _refuse_no_numbers(name, tensor.rows(stretch).floats())
+        return tensor
 
     def refuse_unused(self) -> None:
         """A tensor that we would ignore (a bias, say) means answers that are silently wrong."""
         unused = sorted(set(self._tensors) - self._taken)
         if unused:
             raise ModelError(f"tensor {unused[0]:.60} is none that its family has; serve a plain model")
+
+
+def _refuse_no_numbers(name: str, values: Floats) -> None:
+    if not np.isfinite(values).all():
+        raise ModelError(f"tensor {name} holds what is no number; fetch the model again")
 
 
 def _layer(source: _Tensors, params: Hyperparameters, prefix: str) -> Layer:

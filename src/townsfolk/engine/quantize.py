@@ -11,6 +11,7 @@ import numpy.typing as npt
 from gguf import GGMLQuantizationType as Type
 
 from townsfolk.engine.gguf_file import RawTensor
+from townsfolk.errors import ModelError
 
 BLOCK = 32
 SUPER_BLOCK = 256
@@ -64,10 +65,10 @@ def unpack(weight: Weight) -> Int4Weight | Floats:
     """4 bits, or [out, in] float32."""
     tensors = [part.ordered() for part in weight.parts]
     if not weight.four_bits:
-        return np.concatenate([tensor.floats() for tensor in tensors])
+        return _numbers(np.concatenate([tensor.floats() for tensor in tensors]))
     return Int4Weight(
         packed=np.concatenate([_pairs(_quants(tensor)) for tensor in tensors]),
-        scales=np.concatenate([_scales(tensor)[0] for tensor in tensors]),
+        scales=_numbers(np.concatenate([_scales(tensor)[0] for tensor in tensors])),
         offsets=block_offsets(weight),
     )
 
@@ -77,7 +78,13 @@ def block_offsets(weight: Weight) -> Floats | None:
     if not weight.four_bits or all(part.tensor.kind == Type.Q4_0 for part in weight.parts):
         return None
     pairs = [_scales(part.ordered()) for part in weight.parts]
-    return np.concatenate([minima + 8 * scales for scales, minima in pairs])
+    return _numbers(np.concatenate([minima + 8 * scales for scales, minima in pairs]))
+
+
+def _numbers(values: Floats) -> Floats:
+    if not np.isfinite(values).all():
+        raise ModelError("a weight is no number; fetch the model again")
+    return values
 
 
 def _scales(tensor: RawTensor) -> tuple[Floats, Floats]:

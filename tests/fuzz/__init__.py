@@ -1,0 +1,1 @@
+"""Fuzzing of what reads files of strangers; scripts/fuzz runs it."""
