@@ -31,11 +31,23 @@ Recipes = Annotated[bool, typer.Option("--recipes", help="What training runs can
 
 
 def settings(config: ConfigFile = None, recipes: Recipes = False, as_json: AsJson = False) -> None:
-    """Print what can be set, or with --json the values in force (the token is left out)."""
+    """Print what can be set, or with --json the values in force (the token and passwords are left out)."""
     if as_json:
-        print(load_settings(config).model_dump_json(exclude={"api_token"}))
+        print(_in_force(load_settings(config)))
     else:
         print(render_recipes() if recipes else render(), end="")
+
+
+def _in_force(values: Settings) -> str:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(values.store.url).render_as_string(hide_password=True)
+    except ArgumentError:
+        url = "no database URL"
+    shown = values.model_copy(update={"store": values.store.model_copy(update={"url": url})})
+    return shown.model_dump_json(exclude={"api_token"})
 
 
 def render() -> str:

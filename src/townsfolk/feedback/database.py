@@ -95,7 +95,9 @@ def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise ConfigError(f"store.url {url!r} is no database URL: use sqlite:////path/to/file.db") from error
+        raise ConfigError(  # what it is, is told nobody: it may hold a password
+            "store.url is no database URL: use sqlite:////path/to/file.db or postgresql+psycopg://user@host/name"
+        ) from error
     if parsed.drivername == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
