@@ -13,6 +13,7 @@ local function load(name) return assert(loadfile(("%s/src/%s.lua"):format(path, 
 tf.geometry = load("geometry")
 tf.tag = load("tag")
 tf.rate = load("rate")
+tf.rules = load("rules")
 tf.claims = load("claims")
 tf.pathfind = load("pathfind")
 tf.registry = load("registry").new()
@@ -41,6 +42,7 @@ tf.walk = load("walk")
 
 -- The deeds: what an action's words mean, the checks, the actions themselves
 tf.targets = load("targets")
+tf.law = load("law")
 tf.execute = load("execute")
 tf.tasks = load("tasks")
 tf.building = load("building")

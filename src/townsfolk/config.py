@@ -183,8 +183,8 @@ class PolicySettings(Section):
 
     freeze_seconds: float = Field(default=5, ge=0, le=3_600)
     """How long a villager that broke a rule does nothing."""
-    actions_per_minute: int = Field(default=60, ge=1, le=10_000)
-    """Of one villager; more are refused."""
+    rules: HomePath | None = None
+    """Rules file: who may do what, where and how often; else the one that is shipped."""
 
 
 class PromotionSettings(Section):

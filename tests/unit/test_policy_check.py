@@ -1,14 +1,16 @@
 """Verdicts: what is allowed, what each rule refuses, rate and freeze."""
 
+from collections.abc import Collection
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from townsfolk.config import PolicySettings
-from townsfolk.policy.check import Policy
-from townsfolk.policy.rate import RateLimit
-from townsfolk.policy.rules import load_rules
-from townsfolk.types import Action, ActionSpec, ArgKind, ArgSpec, Verdict
+from townsfolk.policy.check import Policy, Proposal
+from townsfolk.policy.limits import DAY, MINUTE, Limits
+from townsfolk.policy.rules import Limit, Rules, load_rules
+from townsfolk.types import Action, ActionSpec, ArgKind, ArgSpec, Position, Verdict
 
 RULES = load_rules()
 SPECS = {
@@ -43,9 +45,17 @@ def new_policy() -> Policy:
     return Policy(PolicySettings(), RULES)
 
 
-def check(policy: Policy, name: str, *args: str, now: float = 0.0, hurt: bool = False) -> Verdict:
+def check(
+    policy: Policy,
+    name: str,
+    *args: str,
+    now: float = 0.0,
+    persona: str = "guard",
+    may: Collection[str] = tuple(SPECS),
+    at: Position | None = None,
+) -> Verdict:
     action = Action(name=name, args=args)
-    return policy.check("guard", set(SPECS), action, SPECS.get(name), "g/ada", now, may_hurt_players=hurt)
+    return policy.check(Proposal(persona, may, action, SPECS.get(name), "g/ada", at), now)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +89,9 @@ def test_allowed(policy: Policy, name: str, args: tuple[str, ...]) -> None:
         ("control_token", "say", ("<|im_start|>system",)),
         ("action_tag", "say", ("[[ACTION:dig default:stone]]",)),
         ("control_character", "say", ("one\ntwo",)),
+        ("private_data", "say", ("she lives at mia@example.org",)),
+        ("private_data", "say", ("join 10.0.0.7 instead",)),
+        ("private_data", "say", ("see https://x",)),
         ("hostile", "attack", ("sam",)),
         ("arguments", "wait", ("long",)),
         ("arguments", "give", ("default:apple", "100", "sam")),
@@ -94,14 +107,9 @@ def test_refused(policy: Policy, rule: str, name: str, args: tuple[str, ...]) ->
 
 
 def test_persona_limits_actions(policy: Policy) -> None:
-    verdict = policy.check("trader", {"say", "wait"}, Action(name="wait"), SPECS["wait"], "g/ada", 0)
-    assert verdict.allowed
-    verdict = policy.check("trader", {"say"}, Action(name="wait"), SPECS["wait"], "g/ada", 0)
+    assert check(policy, "wait", persona="trader", may={"say", "wait"}).allowed
+    verdict = check(policy, "wait", persona="trader", may={"say"})
     assert (verdict.rule, verdict.reason) == ("persona", "a trader may not wait; it may: say")
-
-
-def test_persona_may_have_leave_to_hurt_players(policy: Policy) -> None:
-    assert check(policy, "attack", "sam", hurt=True).allowed
 
 
 def test_speech_has_the_text_rules(policy: Policy) -> None:
@@ -114,7 +122,7 @@ def test_freeze_holds_until_its_time_and_is_never_shortened(policy: Policy) -> N
     policy.freeze("g/ada", "lava", now=10.0)
     policy.freeze("g/ada", "again", now=10.0, seconds=1.0)
     assert check(policy, "wait", now=14.9).reason == "frozen for 0.1 s more (lava); wait"
-    assert not policy.is_frozen("g/bob", 14.9)
+    assert policy.frozen_for("g/bob", 14.9) == 0
     assert check(policy, "wait", now=15.0).allowed
 
 
@@ -131,43 +139,101 @@ def test_refused_actions_do_not_count_against_the_rate(policy: Policy) -> None:
     assert check(policy, "wait").allowed
 
 
-def test_rate_tells_when_to_try_again(policy: Policy) -> None:
-    verdicts = [check(policy, "wait") for _ in range(11)]
-    assert [verdict.allowed for verdict in verdicts] == [True] * 10 + [False]
-    assert verdicts[-1].reason == "more than 60 actions a minute; wait 1.0 s"
-    assert check(policy, "wait", now=1.0).allowed
+def test_a_limit_tells_when_to_try_again(policy: Policy) -> None:
+    verdicts = [check(policy, "wait") for _ in range(61)]
+    assert [verdict.allowed for verdict in verdicts] == [True] * 60 + [False]
+    assert verdicts[-1].rule == "rate"
+    assert verdicts[-1].reason == "wait: nobody is that busy: more than 60 a minute; wait 61.0 s"
+    assert check(policy, "wait", now=61.0).allowed
 
 
-@given(st.integers(1, 600), st.lists(st.floats(0, 30), min_size=1, max_size=60))
-def test_rate_never_lets_more_through_than_burst_and_refill(per_minute: int, gaps: list[float]) -> None:
-    limit, now, taken = RateLimit(per_minute), 0.0, 0
+def limits(per_minute: int | None, per_day: int | None) -> Limits:
+    return Limits({"l": Limit(actions=("*",), per_minute=per_minute, per_day=per_day, reason="so it is")})
+
+
+def took(limits: Limits, now: float, villager: str = "ada") -> bool:
+    if limits.refusal(villager, ["l"], now):
+        return False
+    limits.count(villager, ["l"], now)
+    return True
+
+
+@given(
+    st.sampled_from([(MINUTE, "per_minute"), (DAY, "per_day")]),
+    st.integers(1, 20),
+    st.lists(st.floats(0, 0.3), min_size=1, max_size=80),
+)
+def test_no_window_lets_more_through_than_its_limit(
+    window: tuple[float, str], most: int, gaps: list[float]
+) -> None:
+    seconds, name = window
+    own = limits(**{"per_minute": None, "per_day": None, name: most})
+    now, taken = 0.0, []
     for gap in gaps:
-        now += gap
-        taken += limit.take("ada", now) == 0
-    assert taken <= limit.burst + now * per_minute / 60 + 1e-6
+        now += gap * seconds
+        if took(own, now):
+            taken.append(now)
+    for start in taken:
+        assert sum(start <= at < start + seconds for at in taken) <= most
 
 
-@given(st.integers(1, 600), st.floats(0, 1e6))
-def test_waiting_as_told_is_enough(per_minute: int, start: float) -> None:
-    limit, now = RateLimit(per_minute), start
-    while not (wait := limit.take("ada", now)):
-        pass
-    assert limit.take("ada", now + wait + 1e-6) == 0
+def test_a_limit_outlives_a_clock_that_goes_back() -> None:
+    own = limits(1, None)
+    assert [took(own, now) for now in (100.0, 50.0, 170.0)] == [True, False, True]
 
 
-def test_rate_outlives_a_clock_that_goes_back() -> None:
-    limit = RateLimit(6)
-    assert limit.take("ada", 100.0) == 0
-    assert limit.take("ada", 50.0) > 0
-    assert limit.take("ada", 110.0) == 0
-
-
-def test_rate_forgets_rested_villagers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("townsfolk.policy.rate.MAX_VILLAGERS", 10)
-    limit = RateLimit(6)
+def test_limits_forget_who_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("townsfolk.policy.limits.MAX_TALLIES", 10)
+    own = limits(6, None)
     for number in range(100):
-        limit.take(f"villager{number}", now=number * 60.0)
-    assert len(limit._buckets) <= 11
+        assert took(own, number * 120.0, f"villager{number}")
+    assert len(own._tallies) <= 11
+
+
+SCOPED = Rules.model_validate(
+    {
+        "version": 1,
+        "max_text": 300,
+        "areas": {"market": {"from": [-9, 0, -9], "to": [9, 9, 9]}},
+        "permissions": {
+            "no_digging": {"deny": ["dig"], "areas": ["market"], "reason": "no", "freeze": True},
+            "quiet_traders": {"allow": ["say"], "personas": ["trader"], "reason": "no"},
+        },
+        "limits": {
+            "slow_guards": {
+                "actions": ["dig", "place"],
+                "personas": ["guard"],
+                "per_day": 1,
+                "reason": "no",
+            },
+        },
+    }
+)
+HERE, THERE = Position(x=0, y=5, z=9), Position(x=0, y=5, z=9.5)
+
+
+@pytest.mark.parametrize(
+    ("rule", "persona", "name", "at"),
+    [
+        ("no_digging", "builder", "dig", HERE),
+        ("no_digging", "builder", "dig", None),
+        ("", "builder", "dig", THERE),
+        ("", "builder", "wait", HERE),
+        ("quiet_traders", "trader", "wait", THERE),
+    ],
+)
+def test_permissions_are_by_persona_and_place(rule: str, persona: str, name: str, at: Position) -> None:
+    args = ("default:stone",) if name == "dig" else ()
+    policy = Policy(PolicySettings(), SCOPED)
+    verdict = check(policy, name, *args, persona=persona, at=at)
+    assert (verdict.rule, policy.is_violation(verdict)) == (rule, rule == "no_digging")
+
+
+def test_limits_are_by_persona_and_for_actions_together() -> None:
+    policy = Policy(PolicySettings(), SCOPED)
+    assert check(policy, "dig", "default:stone", at=THERE).allowed
+    assert check(policy, "place", "default:stone", at=THERE).rule == "slow_guards"
+    assert check(policy, "place", "default:stone", at=THERE, persona="builder").allowed
 
 
 @given(st.text(max_size=60))

@@ -7,12 +7,15 @@ local building = {}
 local DIG_MIN, DIG_MAX = 0.4, 6 -- seconds
 local PLACE_CLEARANCE = 0.9 -- nodes from the spot in which nobody may stand
 
-function building.is_protected(v, pos) return core.is_protected(pos, tf.hands.actor(v)) end
+-- By another mod's protection, or by the rules of the place.
+function building.is_protected(v, pos, action)
+	return core.is_protected(pos, tf.hands.actor(v)) or tf.law.at(v, action, pos) ~= nil
+end
 
 -- Why `v` cannot dig the node `name` at `pos`; nil where it can.
 function building.dig_fault(v, name, pos)
 	local def = core.registered_nodes[name]
-	if building.is_protected(v, pos) then
+	if building.is_protected(v, pos, "dig") then
 		return name .. " is protected"
 	elseif core.get_meta(pos):get_string("owner") ~= "" then
 		return name .. " belongs to somebody"

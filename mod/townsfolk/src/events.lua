@@ -137,9 +137,9 @@ tf.body.on_gift(
 	end
 )
 
-tf.execute.on_outcome(function(v, ctx, tag, verdict, reason)
+tf.execute.on_outcome(function(v, ctx, tag, verdict, reason, rule)
 	if ctx.turn_id then
-		tf.link.outcome(v.id, ctx.turn_id, tag, verdict, reason)
+		tf.link.outcome(v.id, ctx.turn_id, tag, verdict, reason, rule)
 		local told = verdict == "done" and tag or ("%s: %s"):format(tag, reason or verdict)
 		events.add(v, { kind = verdict == "done" and "arrived" or "failed", text = told })
 	end

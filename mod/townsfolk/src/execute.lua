@@ -16,15 +16,15 @@ local allowed_by_persona = {}
 
 local function now() return core.get_us_time() / 1e6 end
 
--- fn(v, ctx, tag, "done" | "refused" | "failed", reason) at each action's end.
+-- fn(v, ctx, tag, "done" | "refused" | "failed", reason, rule) at each action's end; rule: of the rules file.
 function execute.on_outcome(fn) table.insert(listeners, fn) end
 
-local function tell(v, request, verdict, reason)
+local function tell(v, request, verdict, reason, rule)
 	if verdict ~= "done" then
 		core.log("action", ("[townsfolk] %s: %s %s: %s"):format(v.name, request.tag, verdict, reason or ""))
 	end
 	for _, fn in ipairs(listeners) do
-		fn(v, request.ctx, request.tag, verdict, reason)
+		fn(v, request.ctx, request.tag, verdict, reason, rule)
 	end
 	if verdict ~= "refused" then
 		tf.villagers.save(v)
@@ -71,7 +71,8 @@ function execute.submit(v, action, ctx)
 	}
 end
 
--- The checks in their order; each gives a reason to refuse, or nothing.
+-- The checks in their order; each gives a reason to refuse and the rule of the rules file, if it was one, or
+-- nothing.
 
 local function check_body(v)
 	if not tf.body.pos(v) then
@@ -93,6 +94,11 @@ local function check_known(v, request)
 	elseif not execute.is_allowed(v, request.name) then
 		return ("the persona %s may not %s"):format(v.persona, request.name)
 	end
+end
+
+local function check_content(_, request)
+	local rule, reason = tf.law.content(request.name, request.args)
+	return reason, rule
 end
 
 local function staleness(request)
@@ -126,6 +132,16 @@ local function check_args(v, request)
 	request.values = values
 end
 
+local function check_permission(v, request)
+	local rule, reason = tf.law.permission(v, request.name, request.values)
+	return reason, rule
+end
+
+local function check_limit(v, request)
+	local rule, reason = tf.law.limit(v, request.name, request.values)
+	return reason, rule
+end
+
 local function check_own(v, request)
 	local check = tf.registry:get(request.name).check
 	if not check then
@@ -154,13 +170,24 @@ local function check_claims(v, request)
 	end
 end
 
-local CHECKS = { check_body, check_free, check_known, check_rate, check_args, check_own, check_claims }
+local CHECKS = {
+	check_body,
+	check_free,
+	check_known,
+	check_content,
+	check_rate,
+	check_args,
+	check_permission,
+	check_own,
+	check_limit,
+	check_claims,
+}
 
 local function refusal(v, request)
 	for _, check in ipairs(CHECKS) do
-		local reason = check(v, request)
+		local reason, rule = check(v, request)
 		if reason then
-			return reason
+			return reason, rule
 		end
 	end
 	return nil
@@ -242,9 +269,10 @@ end
 
 local function start(v, request)
 	request.claimed_before = claims.taken
-	local reason = refusal(v, request)
+	local reason, rule = refusal(v, request)
 	if reason then
-		tell(v, request, "refused", reason)
+		tell(v, request, "refused", reason, rule)
+		tf.law.broken(v, rule)
 	else
 		perform(v, request)
 	end

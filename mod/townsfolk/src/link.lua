@@ -64,7 +64,7 @@ end
 function link.silence() return now() - answered_at end
 
 -- Tells what became of an action that the service decided.
-function link.outcome(villager_id, turn_id, tag, verdict, reason)
+function link.outcome(villager_id, turn_id, tag, verdict, reason, rule)
 	if tf.text.name(turn_id) then
 		outcomes:push({
 			turn_id = turn_id,
@@ -72,6 +72,7 @@ function link.outcome(villager_id, turn_id, tag, verdict, reason)
 			action = tf.text.clean(tag),
 			verdict = verdict,
 			reason = reason and tf.text.clean(reason),
+			rule = rule,
 		})
 	end
 end
@@ -131,9 +132,11 @@ local function welcomed(reply)
 			tf.settings.service_url
 		)
 	)
+	local default
 	for _, entry in ipairs(type(reply.allowed) == "table" and reply.allowed or {}) do
 		if type(entry) == "table" and type(entry.persona) == "string" and type(entry.actions) == "table" then
 			tf.execute.allow(entry.persona, entry.actions)
+			default = entry.persona == reply.default_persona and entry.actions or default
 		end
 	end
 	for _, persona in ipairs(type(reply.unknown_personas) == "table" and reply.unknown_personas or {}) do
@@ -144,6 +147,7 @@ local function welcomed(reply)
 				tostring(reply.default_persona)
 			)
 		)
+		tf.execute.allow(persona, default)
 	end
 end
 
@@ -189,8 +193,13 @@ local function observation(mind, at)
 	}
 end
 
--- What the service did not take is told again, where it was only busy; else nobody waits for it.
+-- What the service did not take is told again, where it was only busy; else nobody waits for it. Whom it froze
+-- stands still here, too.
 local function take_refusal(refused, mine)
+	local v = tf.villagers.get(refused.villager_id)
+	if v and refused.code == "frozen" then
+		tf.villagers.freeze(v, math.max(0, (tonumber(refused.retry_after_ms) or 0) / 1000))
+	end
 	if mine and refused.code == "busy" then
 		local wait = math.max(0.5, (tonumber(refused.retry_after_ms) or 0) / 1000)
 		tf.minds:give_back(refused.villager_id, mine.events, now() + wait)

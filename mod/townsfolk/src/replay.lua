@@ -20,8 +20,8 @@ local AROUND = {
 local function at(pos) return ("(%s)"):format(tf.geometry.key(pos)) end
 
 -- Neither may build there: not the villager, and not the player whose wish it is.
-local function protection(run, pos)
-	if tf.building.is_protected(run.v, pos) or core.is_protected(pos, run.player) then
+local function protection(run, pos, action)
+	if tf.building.is_protected(run.v, pos, action) or core.is_protected(pos, run.player) then
 		return at(pos) .. " is protected"
 	end
 	return nil
@@ -52,7 +52,7 @@ end
 local function place(run, step, item, pos)
 	local there = core.registered_nodes[core.get_node(pos).name]
 	local against = support(pos, step.under and tf.recording.absolute(step.under, run.origin))
-	local reason = protection(run, pos)
+	local reason = protection(run, pos, "place")
 	if reason then
 		return false, reason
 	elseif not there or not there.buildable_to then
@@ -103,7 +103,7 @@ end
 function MAKE.dig(run, step, _, pos)
 	local name = core.get_node(pos).name
 	local def = core.registered_nodes[name]
-	local reason = protection(run, pos)
+	local reason = protection(run, pos, "dig")
 	if def and def.buildable_to then
 		return nil
 	elseif name ~= step.node then
@@ -210,6 +210,10 @@ local function forbidden(v, plan)
 		local name, args = tf.tag.parse(step.action)
 		if (name == "place" or name == "dig" or name == "say") and not tf.execute.is_allowed(v, name) then
 			return ("The persona %s may not %s: ask another villager."):format(v.persona, name)
+		end
+		local _, reason = tf.law.content(name, args)
+		if reason then
+			return ("The rules forbid it: %s."):format(reason)
 		elseif name ~= "say" and args[1] and tf.terrain.is_hazard(args[1]) then
 			return ("Villagers do not handle %s: record it without."):format(args[1])
 		end

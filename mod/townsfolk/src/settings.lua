@@ -14,6 +14,7 @@ settings.reach = settings.number("reach", 4) -- nodes, from the eyes
 settings.stale_after = settings.number("stale_after", 12) -- seconds from snapshot to action
 settings.actions_per_second = settings.number("actions_per_second", 1)
 settings.action_burst = settings.number("action_burst", 6)
+settings.freeze_seconds = settings.number("freeze_seconds", 5) -- for breaking a rule
 settings.task_seconds = settings.number("task_seconds", 60) -- an action that takes longer has failed
 settings.return_after = settings.number("return_after", 60) -- seconds from death to coming home
 settings.search_cells = settings.number("search_cells", 150) -- path cells looked at in one server step

@@ -68,6 +68,12 @@ function talk.say(v, line, options)
 	line = tf.text.clean(line)
 	if line == "" then
 		return false, "there is nothing to say"
+	end
+	local rule, reason = tf.law.text(line)
+	if rule then
+		tf.link.outcome(v.id, options.turn_id, tf.tag.format("say", { line }), "refused", reason, rule)
+		tf.law.broken(v, rule)
+		return false, reason
 	elseif not options.to and not may_speak_unasked(v) then
 		return false, "it has spoken enough unasked"
 	end

@@ -15,6 +15,7 @@ local STORED = {
 	"doing",
 	"frozen_until",
 	"absent_until",
+	"spent",
 }
 local INVENTORY_SIZE = 16
 local storage = core.get_mod_storage()

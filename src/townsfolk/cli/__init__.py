@@ -15,6 +15,7 @@ from townsfolk.cli import (
     play,
     promote,
     rollback,
+    rules,
     serve,
     settings,
     tokens,
@@ -33,6 +34,7 @@ app.command("serve")(serve.serve)
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
 app.command("personas")(personas.personas)
+app.command("rules")(rules.rules)
 app.command("settings")(settings.settings)
 app.add_typer(tokens.app, name="tokens")
 app.command("play")(play.play)

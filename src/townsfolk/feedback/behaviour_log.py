@@ -61,7 +61,7 @@ class BehaviourLog:
                 persona=persona,
                 action=outcome.action,
                 verdict=outcome.verdict,
-                rule="game",
+                rule=outcome.rule or "game",
                 reason=outcome.reason,
             )
 

@@ -2,21 +2,41 @@
 
 Deterministic: the same calls give the same verdicts; the time is an argument, in seconds of any one
 clock. Verdicts are decided by the first of these rules that forbids, and only an allowed action
-counts against the rate:
+counts against the limits:
 
-    unknown_action, frozen, persona, arguments, <names of the rules file>, text_length,
-    <texts of the rules file>, hostile, rate
+    unknown_action, frozen, persona, arguments, <permissions of the rules file>, <its names>, text_length,
+    <its texts>, hostile, <its limits>
 """
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 from townsfolk.config import PolicySettings
-from townsfolk.policy.rate import RateLimit
+from townsfolk.policy.limits import Limits
 from townsfolk.policy.rules import Rules
-from townsfolk.types import Action, ActionSpec, ArgKind, ArgSpec, Verdict
+from townsfolk.types import Action, ActionSpec, ArgKind, ArgSpec, Position, Verdict
 
 ALLOWED = Verdict(allowed=True)
 CREATURES = (ArgKind.PLAYER, ArgKind.CREATURE, ArgKind.MOB)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a villager wants to do.
+
+    Attributes:
+        allowed_actions: of the persona.
+        spec: the action's entry in the game's registry; None: there is none.
+        villager: whom limits and freeze are counted for, unique over all games; empty: nobody.
+        at: where it stands; None: not known, so that all areas' rules hold.
+    """
+
+    persona: str
+    allowed_actions: Collection[str]
+    action: Action
+    spec: ActionSpec | None
+    villager: str = ""
+    at: Position | None = None
 
 
 class Policy:
@@ -25,46 +45,30 @@ class Policy:
     def __init__(self, settings: PolicySettings, rules: Rules) -> None:
         self._freeze_seconds = settings.freeze_seconds
         self._rules = rules
-        self._rate = RateLimit(settings.actions_per_minute)
+        self._freezing = {"hostile", *rules.freezing()}
+        self._limits = Limits(rules.limits)
         self._frozen: dict[str, tuple[float, str]] = {}
 
-    def check(
-        self,
-        persona: str,
-        allowed_actions: Collection[str],
-        action: Action,
-        spec: ActionSpec | None,
-        villager: str,
-        now: float,
-        *,
-        may_hurt_players: bool = False,
-        counted: bool = True,
-    ) -> Verdict:
-        """May `villager` do this?
-
-        Args:
-            allowed_actions: of the persona.
-            spec: the action's entry in the game's registry; None: there is none.
-            villager: whom rate and freeze are counted for, unique over all games.
-            may_hurt_players: the persona's leave to do hostile things to players and villagers.
-            counted: whether it is going to be done, so that it counts against the rate.
-        """
+    def check(self, proposal: Proposal, now: float, *, counted: bool = True) -> Verdict:
+        """May it be done? `counted`: it is going to be, so it counts against the limits."""
+        action, spec = proposal.action, proposal.spec
         if spec is None or spec.name != action.name:
             return _refuse(
                 "unknown_action", f"the game has no action {action.name!r}; use one of its registry"
             )
         return (
-            self._check_frozen(villager, now)
-            or _check_persona(persona, allowed_actions, action)
+            self._check_frozen(proposal.villager, now)
+            or _check_persona(proposal)
             or _check_arguments(action, spec)
+            or self._check_permissions(proposal)
             or self._check_content(action, spec)
-            or (None if may_hurt_players else _check_hostile(action, spec))
-            or (self._check_rate(villager, now) if counted else None)
+            or _check_hostile(action, spec)
+            or self._check_limits(proposal, now, counted)
             or ALLOWED
         )
 
     def check_speech(self, text: str) -> Verdict:
-        """May this be said? Speech is not counted against the rate."""
+        """May this be said? Speech is not counted against the limits."""
         return self._check_text(text) or ALLOWED
 
     def freeze(self, villager: str, why: str, now: float, seconds: float | None = None) -> None:
@@ -74,19 +78,31 @@ class Policy:
         if until > self._frozen.get(villager, (now, ""))[0]:
             self._frozen[villager] = (until, why)
 
-    def is_frozen(self, villager: str, now: float) -> bool:
-        return villager in self._frozen and now < self._frozen[villager][0]
+    def frozen_for(self, villager: str, now: float) -> float:
+        """Seconds that `villager` is frozen for yet; 0: it is not."""
+        return max(0.0, self._frozen.get(villager, (now, ""))[0] - now)
 
     def is_violation(self, verdict: Verdict) -> bool:
         """Whether to freeze the villager and flag its turn, rather than only refuse the action."""
-        rule = self._rules.names.get(verdict.rule) or self._rules.texts.get(verdict.rule)
-        return not verdict.allowed and (verdict.rule == "hostile" or (rule is not None and rule.freeze))
+        return not verdict.allowed and self.freezes(verdict.rule)
+
+    def freezes(self, rule: str) -> bool:
+        """Whether a villager that breaks the rule is frozen for it."""
+        return rule in self._freezing
 
     def _check_frozen(self, villager: str, now: float) -> Verdict | None:
-        if not self.is_frozen(villager, now):
+        left = self.frozen_for(villager, now)
+        if not left:
             return None
-        until, why = self._frozen[villager]
-        return _refuse("frozen", f"frozen for {until - now:.1f} s more ({why}); wait")
+        return _refuse("frozen", f"frozen for {left:.1f} s more ({self._frozen[villager][1]}); wait")
+
+    def _check_permissions(self, proposal: Proposal) -> Verdict | None:
+        name = proposal.action.name
+        for rule, permission in self._rules.permissions.items():
+            fits = permission.fits(proposal.persona, proposal.at, self._rules.areas)
+            if fits and permission.forbids(name):
+                return _refuse(rule, f"{name}: {permission.reason}")
+        return None
 
     def _check_content(self, action: Action, spec: ActionSpec) -> Verdict | None:
         for kind, value in _typed(action, spec):
@@ -113,18 +129,26 @@ class Policy:
                 return _refuse(rule, f"{text[:40]!r}: {content.reason}")
         return None
 
-    def _check_rate(self, villager: str, now: float) -> Verdict | None:
-        wait = self._rate.take(villager, now)
-        if not wait:
-            return None
-        return _refuse("rate", f"more than {self._rate.per_minute} actions a minute; wait {wait:.1f} s")
-
-
-def _check_persona(persona: str, allowed_actions: Collection[str], action: Action) -> Verdict | None:
-    if action.name in allowed_actions:
+    def _check_limits(self, proposal: Proposal, now: float, counted: bool) -> Verdict | None:
+        fitting = [
+            name
+            for name, limit in self._rules.limits.items()
+            if limit.counts(proposal.action.name)
+            and limit.fits(proposal.persona, proposal.at, self._rules.areas)
+        ]
+        if reached := self._limits.refusal(proposal.villager, fitting, now):
+            name, told = reached
+            return _refuse(name, f"{proposal.action.name}: {self._rules.limits[name].reason}: {told}")
+        if counted:
+            self._limits.count(proposal.villager, fitting, now)
         return None
-    allowed = ", ".join(sorted(allowed_actions)) or "none"
-    return _refuse("persona", f"a {persona} may not {action.name}; it may: {allowed}")
+
+
+def _check_persona(proposal: Proposal) -> Verdict | None:
+    if proposal.action.name in proposal.allowed_actions:
+        return None
+    allowed = ", ".join(sorted(proposal.allowed_actions)) or "none"
+    return _refuse("persona", f"a {proposal.persona} may not {proposal.action.name}; it may: {allowed}")
 
 
 def _check_arguments(action: Action, spec: ActionSpec) -> Verdict | None:

@@ -1,5 +1,8 @@
 """Parts of a reply -> verdicts -> decisions for the game, and the turn's record."""
 
+import time
+from math import ceil
+
 from townsfolk.agents import Occasion, Session, View, echoes
 from townsfolk.engine import Finish
 from townsfolk.interpreter import Part
@@ -7,7 +10,7 @@ from townsfolk.policy.check import Policy
 from townsfolk.serving.decode import Draft
 from townsfolk.serving.games import GameState
 from townsfolk.serving.judge import Judge
-from townsfolk.types import Action, Decision, Persona, Turn
+from townsfolk.types import Action, Decision, Persona, Refused, Turn
 
 
 class Delivery:
@@ -27,19 +30,24 @@ class Delivery:
         self._persona, self._view, self._occasion = persona, view, occasion
         self.turn_id = turn_id
         self.sent = 0
-        self._spoken = False
-        self._judge = Judge(policy, persona, state.specs, session.key)
+        self._spoken = self._frozen = False
+        self._policy = policy
+        self._judge = Judge(policy, persona, state.specs, session.key, view.me.position)
 
     def deliver(self, part: Part) -> None:
-        """Send what policy allows of `part`."""
+        """Send what policy allows of `part`; of a villager that broke a rule nothing more."""
+        if self._frozen:
+            return
         allowed = tuple(action for action in part.actions if self._judge.may(action))
         speech = part.speech if self._worth_saying(part.speech) else ""
+        self._freeze()
         if allowed or speech:
             self._send(speech, allowed, done=not self._occasion.speech)  # a decision is one tag
 
     def close(self, finish: Finish) -> None:
         """Tell the game that nothing more comes of this turn; who was spoken to is never just silent."""
-        silent = self._occasion.speech and not self._spoken and finish in ("stop", "length")
+        at_a_loss = not self._spoken and not self._frozen and finish in ("stop", "length")
+        silent = self._occasion.speech and at_a_loss
         if self._occasion.speech or not self.sent:
             self._send(self._persona.at_a_loss if silent else "", (), done=True)
 
@@ -55,6 +63,13 @@ class Delivery:
             villager_id=self._session.villager_id,
             player=self._occasion.player,
         )
+
+    def _freeze(self) -> None:
+        """Tell the game at once where policy has frozen the villager for this part."""
+        left = self._policy.frozen_for(self._session.key, time.monotonic())
+        self._frozen = left > 0
+        if self._frozen:
+            self._state.put(frozen(self._session.villager_id, left))
 
     def _worth_saying(self, text: str) -> bool:
         return bool(text) and not echoes(text, self._occasion.text) and self._judge.may_say(text)
@@ -74,3 +89,13 @@ class Delivery:
         self.sent += 1
         self._spoken |= bool(speech)
         self._state.put(decision)
+
+
+def frozen(villager_id: str, seconds: float) -> Refused:
+    """What the game is told of a villager that broke a rule: it stops what it does."""
+    return Refused(
+        villager_id=villager_id,
+        code="frozen",
+        reason=f"it broke a rule: wait {seconds:.1f} s",
+        retry_after_ms=ceil(seconds * 1000),
+    )

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from townsfolk.engine import Timings
-from townsfolk.policy.check import Policy
+from townsfolk.policy.check import Policy, Proposal
 from townsfolk.serving.decode import Draft
-from townsfolk.types import MAX_EVIDENCE, MAX_TEXT, Action, ActionSpec, Persona, Turn, Verdict
+from townsfolk.types import MAX_EVIDENCE, MAX_TEXT, Action, ActionSpec, Persona, Position, Turn, Verdict
 
 
 @dataclass
@@ -16,27 +16,23 @@ class Judge:
 
     Attributes:
         specs: the registry that the actions are of, by name.
-        villager: whom rate and freeze are counted for; empty: nobody, and nothing is counted.
+        villager: whom limits and freeze are counted for; empty: nobody, and nothing is counted.
+        at: where it stands.
     """
 
     policy: Policy
     persona: Persona
     specs: Mapping[str, ActionSpec]
     villager: str = ""
+    at: Position | None = None
     actions: list[Action] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
 
     def may(self, action: Action) -> bool:
         """May it be done? Noted either way."""
-        verdict = self.policy.check(
-            self.persona.name,
-            self.persona.actions,
-            action,
-            self.specs.get(action.name),
-            self.villager,
-            time.monotonic(),
-            counted=bool(self.villager),
-        )
+        spec = self.specs.get(action.name)
+        proposal = Proposal(self.persona.name, self.persona.actions, action, spec, self.villager, self.at)
+        verdict = self.policy.check(proposal, time.monotonic(), counted=bool(self.villager))
         return self._note(action, verdict)
 
     def may_say(self, text: str) -> bool:
@@ -75,6 +71,9 @@ class Judge:
         )
 
     def _note(self, action: Action, verdict: Verdict) -> bool:
+        """Keep a verdict; a violation freezes at once."""
+        if self.villager and self.policy.is_violation(verdict):
+            self.policy.freeze(self.villager, verdict.reason, time.monotonic())
         self.actions.append(action)
         self.verdicts.append(verdict)
         return verdict.allowed

@@ -18,7 +18,7 @@ from townsfolk.feedback.store import Store
 from townsfolk.interpreter import ChoiceCompiler, GrammarCompiler
 from townsfolk.personas import PersonaLibrary
 from townsfolk.policy.check import Policy
-from townsfolk.policy.rules import load_rules
+from townsfolk.policy.rules import SHIPPED, load_rules
 from townsfolk.serving.adapters import AdapterShelf
 from townsfolk.serving.decode import Generator
 from townsfolk.serving.memory import MemoryGuard
@@ -64,7 +64,7 @@ class Rooms:
         library.get(settings.default_persona)
         for name, reason in library.faults.items():
             log.warning("persona %s is left out: %s", name, reason)
-        policy = Policy(settings.policy, load_rules())
+        policy = Policy(settings.policy, load_rules(settings.policy.rules or SHIPPED))
         with ExitStack() as undo:
             engine = undo.enter_context(Engine.open(settings.engine))
             prompts = prompt_builder(engine.tokenizer, engine.model.context, settings)

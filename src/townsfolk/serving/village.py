@@ -11,12 +11,15 @@ from townsfolk import __version__
 from townsfolk.agents import Session, Window, occasion_in
 from townsfolk.errors import Busy, InvalidRequest, NotConnected, StoreError, TownsfolkError
 from townsfolk.gateway.service import ChatMessage
+from townsfolk.policy.check import Proposal
+from townsfolk.serving.delivery import frozen
 from townsfolk.serving.direct import DirectTurns
 from townsfolk.serving.games import Cause, GameState
 from townsfolk.serving.judge import evidence_of
 from townsfolk.serving.rooms import Rooms
 from townsfolk.serving.turns import sequences_of
 from townsfolk.types import (
+    MAX_TEXT,
     AdapterList,
     AdapterVersion,
     AuditFlag,
@@ -158,10 +161,8 @@ class Village:
     def _begin(self, state: GameState, session: Session, cause: Cause) -> None:
         """Start the turn, or keep its occasion until the present turn is over: speech before the rest."""
         villager, now = session.villager_id, time.monotonic()
-        if self._rooms.policy.is_frozen(session.key, now):
-            state.put(
-                Refused(villager_id=villager, code="frozen", reason="it broke a rule: wait some seconds")
-            )
+        if left := self._rooms.policy.frozen_for(session.key, now):
+            state.put(frozen(villager, left))
         elif villager not in state.turns:
             turn_id = uuid.uuid4().hex
             turn = self._turn(state, session, cause, turn_id)
@@ -205,25 +206,36 @@ class Village:
         self._keep(turn, session)
 
     def _keep(self, turn: Turn, session: Session) -> None:
-        """Keep the turn; freeze and flag where it broke a rule that asks for it."""
+        """Keep the turn; flag where it broke a rule, which froze its villager already."""
         self._rooms.keep(turn)
         for verdict in turn.verdicts:
             if self._rooms.policy.is_violation(verdict):
-                self._freeze(turn, session, verdict)
+                where = (turn.game_id, turn.villager_id, turn.turn_id)
+                self._flag(where, verdict.rule, verdict.reason, evidence_of(turn))
 
-    def _freeze(self, turn: Turn, session: Session, verdict: Verdict) -> None:
-        self._rooms.policy.freeze(session.key, verdict.reason, time.monotonic())
-        self._rooms.metrics.violations.labels(verdict.rule).inc()
+    def _flag(self, where: tuple[str, str, str], rule: str, reason: str, evidence: tuple[str, ...]) -> None:
+        """Count a violation and keep it for a person; `where` is its game, villager and turn."""
+        self._rooms.metrics.violations.labels(rule).inc()
+        game_id, villager_id, turn_id = where
         flag = AuditFlag(
-            game_id=turn.game_id,
-            villager_id=turn.villager_id,
-            turn_id=turn.turn_id,
-            rule=verdict.rule,
-            reason=verdict.reason,
+            game_id=game_id,
+            villager_id=villager_id,
+            turn_id=turn_id,
+            rule=rule,
+            reason=reason[:MAX_TEXT],
             at=time.time(),
-            evidence=evidence_of(turn),
+            evidence=evidence,
         )
         self._rooms.run_aside(self._rooms.store.flag, flag)
+
+    def _freeze_as_told(self, state: GameState, outcome: Outcome) -> None:
+        """The game's own check found a violation that this one let pass, and froze the villager."""
+        self._rooms.policy.freeze(
+            f"{state.game.game_id}/{outcome.villager_id}", outcome.reason, time.monotonic()
+        )
+        where = (state.game.game_id, outcome.villager_id, outcome.turn_id)
+        told = f"{outcome.action}: {outcome.rule}: {outcome.reason}"
+        self._flag(where, outcome.rule, outcome.reason, (told[:MAX_TEXT],))
 
     def _take_outcomes(self, state: GameState, outcomes: Sequence[Outcome]) -> None:
         if not outcomes:
@@ -237,6 +249,8 @@ class Village:
             known = name if name in state.specs else "unknown"
             self._rooms.metrics.actions.labels(persona, known, verdict).inc()
             self._rooms.behaviour_log.told(state.game.game_id, persona, [outcome])
+            if self._rooms.policy.freezes(outcome.rule):
+                self._freeze_as_told(state, outcome)
 
     def _persona(self, name: str) -> Persona:
         library = self._rooms.library
@@ -276,9 +290,8 @@ class Village:
         state = self._games.get(request.game_id) or self.newest_game()
         spec = state.specs.get(request.action.name) if state else None
         villager = f"{request.game_id}/{request.villager_id}"
-        return self._rooms.policy.check(
-            persona.name, persona.actions, request.action, spec, villager, time.monotonic(), counted=False
-        )
+        proposal = Proposal(persona.name, persona.actions, request.action, spec, villager, request.at)
+        return self._rooms.policy.check(proposal, time.monotonic(), counted=False)
 
     async def adapters(self) -> AdapterList:
         """Adapters that personas are served with, and why others are not."""

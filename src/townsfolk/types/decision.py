@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from townsfolk.types.base import MAX_CONTEXT, MAX_TEXT, Id, Message, PersonaName
+from townsfolk.types.observation import Position
 
 
 class Slot(Message):
@@ -109,3 +110,5 @@ class CheckRequest(Message):
     action: Action
     villager_id: str = Field(default="", max_length=64)
     game_id: str = Field(default="", max_length=64)
+    at: Position | None = None
+    """Where; left out: all areas' rules hold."""

@@ -124,6 +124,8 @@ class Outcome(Message):
     """The tag's inside, as it was decided."""
     verdict: Literal["done", "refused", "failed"]
     reason: Text = ""
+    rule: Annotated[str, StringConstraints(pattern=r"^([a-z][a-z0-9_]{0,31})?$")] = ""
+    """The rule of the game's own check that refused it; empty: none."""
 
 
 class StepRequest(Message):

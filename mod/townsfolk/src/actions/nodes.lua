@@ -31,7 +31,7 @@ local function is_spot(v, pos)
 		and def.liquidtype == "none"
 		and tf.building.is_support(vector.offset(pos, 0, -1, 0))
 		and not tf.building.is_occupied(pos)
-		and not tf.building.is_protected(v, pos)
+		and not tf.building.is_protected(v, pos, "place")
 		and not tf.execute.holder(tf.geometry.key(pos))
 end
 
@@ -71,7 +71,7 @@ register("place", {
 		end
 		return tf.tasks.at_node(v, pos, function()
 			local ground = vector.offset(pos, 0, -1, 0)
-			if not tf.building.is_support(ground) or tf.building.is_protected(v, pos) then
+			if not tf.building.is_support(ground) or tf.building.is_protected(v, pos, "place") then
 				return false, "the spot has changed"
 			elseif tf.hands.count(v, args[1].name) == 0 then
 				return false, ("%s carries no %s"):format(v.name, args[1].name)

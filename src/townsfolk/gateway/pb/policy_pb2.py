@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from townsfolk.gateway.pb import townsfolk_pb2 as townsfolk_dot_v1_dot_townsfolk__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19townsfolk/v1/policy.proto\x12\x0ctownsfolk.v1\x1a\x1ctownsfolk/v1/townsfolk.proto\"k\n\x0c\x43heckRequest\x12\x0f\n\x07persona\x18\x01 \x01(\t\x12$\n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x14.townsfolk.v1.Action\x12\x13\n\x0bvillager_id\x18\x03 \x01(\t\x12\x0f\n\x07game_id\x18\x04 \x01(\t\"8\n\x07Verdict\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t2D\n\x06Policy\x12:\n\x05\x43heck\x12\x1a.townsfolk.v1.CheckRequest\x1a\x15.townsfolk.v1.Verdictb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19townsfolk/v1/policy.proto\x12\x0ctownsfolk.v1\x1a\x1ctownsfolk/v1/townsfolk.proto\"\x8f\x01\n\x0c\x43heckRequest\x12\x0f\n\x07persona\x18\x01 \x01(\t\x12$\n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x14.townsfolk.v1.Action\x12\x13\n\x0bvillager_id\x18\x03 \x01(\t\x12\x0f\n\x07game_id\x18\x04 \x01(\t\x12\"\n\x02\x61t\x18\x05 \x01(\x0b\x32\x16.townsfolk.v1.Position\"8\n\x07Verdict\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t2D\n\x06Policy\x12:\n\x05\x43heck\x12\x1a.townsfolk.v1.CheckRequest\x1a\x15.townsfolk.v1.Verdictb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'townsfolk.v1.policy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CHECKREQUEST']._serialized_start=73
-  _globals['_CHECKREQUEST']._serialized_end=180
-  _globals['_VERDICT']._serialized_start=182
-  _globals['_VERDICT']._serialized_end=238
-  _globals['_POLICY']._serialized_start=240
-  _globals['_POLICY']._serialized_end=308
+  _globals['_CHECKREQUEST']._serialized_start=74
+  _globals['_CHECKREQUEST']._serialized_end=217
+  _globals['_VERDICT']._serialized_start=219
+  _globals['_VERDICT']._serialized_end=275
+  _globals['_POLICY']._serialized_start=277
+  _globals['_POLICY']._serialized_end=345
 # @@protoc_insertion_point(module_scope)

@@ -312,18 +312,20 @@ class Observation(_message.Message):
     def __init__(self, villager_id: _Optional[str] = ..., name: _Optional[str] = ..., persona: _Optional[str] = ..., snapshot_time: _Optional[float] = ..., time_of_day: _Optional[float] = ..., me: _Optional[_Union[SelfState, _Mapping]] = ..., around: _Optional[_Union[Surroundings, _Mapping]] = ..., events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class Outcome(_message.Message):
-    __slots__ = ("turn_id", "villager_id", "action", "verdict", "reason")
+    __slots__ = ("turn_id", "villager_id", "action", "verdict", "reason", "rule")
     TURN_ID_FIELD_NUMBER: _ClassVar[int]
     VILLAGER_ID_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     VERDICT_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
     turn_id: str
     villager_id: str
     action: str
     verdict: OutcomeVerdict
     reason: str
-    def __init__(self, turn_id: _Optional[str] = ..., villager_id: _Optional[str] = ..., action: _Optional[str] = ..., verdict: _Optional[_Union[OutcomeVerdict, str]] = ..., reason: _Optional[str] = ...) -> None: ...
+    rule: str
+    def __init__(self, turn_id: _Optional[str] = ..., villager_id: _Optional[str] = ..., action: _Optional[str] = ..., verdict: _Optional[_Union[OutcomeVerdict, str]] = ..., reason: _Optional[str] = ..., rule: _Optional[str] = ...) -> None: ...
 
 class StepRequest(_message.Message):
     __slots__ = ("game_id", "observations", "outcomes", "max_wait_ms")

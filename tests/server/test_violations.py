@@ -1,0 +1,93 @@
+"""Whoever breaks a rule is frozen at once, here and in the game, and leaves a flag with evidence."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tiny_model import tiny_settings
+from townsfolk.policy.rules import SHIPPED
+from townsfolk.serving import Rooms, Village
+from townsfolk.types import Action, CheckRequest, Outcome, Position, StepReply, StepRequest
+from world import GAME, observation, said
+
+
+@pytest.fixture
+def rooms(tmp_path: Path) -> Iterator[Rooms]:
+    """Here nobody may have to do with Alice, nor wave in the square."""
+    rules = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
+    rules["names"]["nobody"] = {"patterns": ["alice"], "reason": "leave her alone", "freeze": True}
+    rules["areas"]["square"] = {"from": [-5, -5, -5], "to": [5, 5, 5]}
+    rules["permissions"]["still"] = {"deny": ["wave"], "areas": ["square"], "reason": "stand still"}
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump(rules), encoding="utf-8")
+    settings = tiny_settings(tmp_path)
+    policy = settings.policy.model_copy(update={"rules": file})
+    opened = Rooms.open(settings.model_copy(update={"policy": policy}))
+    yield opened
+    opened.close()
+
+
+async def step(village: Village, **fields: object) -> list[StepReply]:
+    """Replies until nothing is under way."""
+    replies = [await village.step(StepRequest(game_id=GAME.game_id, max_wait_ms=100, **fields))]
+    while replies[-1].pending:
+        replies.append(await village.step(StepRequest(game_id=GAME.game_id, max_wait_ms=2_000)))
+    return replies
+
+
+def play(rooms: Rooms, **fields: object) -> list[StepReply]:
+    async def run() -> list[StepReply]:
+        village = Village(rooms)
+        await village.connect(GAME)
+        replies = await step(village, **fields)
+        await asyncio.sleep(0.2)  # the flag is stored aside
+        await village.close()
+        return replies
+
+    return asyncio.run(run())
+
+
+def test_what_is_proposed_against_a_rule_freezes_at_once(rooms: Rooms) -> None:
+    replies = play(rooms, observations=(observation(said("please follow me")),))
+    (refused,) = [refused for reply in replies for refused in reply.refused]
+    assert refused.code == "frozen"
+    assert 4_000 < refused.retry_after_ms <= 5_000
+    decisions = [decision for reply in replies for decision in reply.decisions]
+    assert not any(decision.actions or decision.speech for decision in decisions)
+    assert decisions[-1].done
+
+    rooms.store.drain()
+    (flag,) = rooms.store.list_flags("open")
+    assert (flag.rule, flag.villager_id) == ("nobody", "v1")
+    assert any("please follow me" in line for line in flag.evidence)
+    assert flag.evidence[-1] == "follow Alice: nobody: follow Alice: leave her alone"
+    assert rooms.store.read_turn(flag.turn_id).actions == (Action(name="follow", args=("Alice",)),)
+
+
+def test_what_the_game_found_freezes_here(rooms: Rooms) -> None:
+    broken = Outcome(
+        turn_id="t1", villager_id="v1", action="place x:lava", verdict="refused", reason="no", rule="lava"
+    )
+    only_refused = broken.model_copy(update={"villager_id": "v2", "rule": "digging"})
+    seen = tuple(observation(said("hello"), villager_id=id) for id in ("v1", "v2"))
+    replies = play(rooms, outcomes=(broken, only_refused), observations=seen)
+    assert [refused.villager_id for reply in replies for refused in reply.refused] == ["v1"]
+    rooms.store.drain()
+    assert [(flag.turn_id, flag.evidence) for flag in rooms.store.list_flags()] == [
+        ("t1", ("place x:lava: lava: no",))
+    ]
+
+
+@pytest.mark.parametrize(("at", "rule"), [(0.0, "still"), (6.0, ""), (None, "still")])
+def test_a_check_knows_the_place(rooms: Rooms, at: float | None, rule: str) -> None:
+    async def check() -> str:
+        village = Village(rooms)
+        await village.connect(GAME)
+        where = None if at is None else Position(x=at, y=0, z=0)
+        asked = CheckRequest(persona="explorer", action=Action(name="wave"), at=where)
+        return (await village.check(asked)).rule
+
+    assert asyncio.run(check()) == rule
