@@ -87,6 +87,14 @@ describe("rules", function()
 		assert.is_nil(made:permission("trader", "say", { HERE }))
 	end)
 
+	it("forbid nothing where they say nothing", function()
+		local made = sound()
+		assert.is_nil(made:name("place", "tnt:tnt"))
+		assert.is_nil(made:text("/stop"))
+		assert.is_nil(made:permission("guard", "dig", { HERE }))
+		assert.is_nil(made:limit("guard", "dig", { HERE }, {}, 0))
+	end)
+
 	it("let no more through in any minute or day than the limit", function()
 		local made = sound({
 			limits = { digging = { actions = { "dig" }, per_minute = 2, per_day = 3, reason = "no" } },

@@ -138,7 +138,8 @@ end
 -- In the order of their names, so that the same rule decides each time.
 local function each(list)
 	local names = {}
-	for name in pairs(list or {}) do
+	list = list or {}
+	for name in pairs(list) do
 		names[#names + 1] = name
 	end
 	table.sort(names)

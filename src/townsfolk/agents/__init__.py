@@ -2,13 +2,13 @@
 
 from townsfolk.agents.hints import RequestMatcher, facts
 from townsfolk.agents.occasion import Occasion, occasion_in
-from townsfolk.agents.offers import offers_for
+from townsfolk.agents.offers import is_weighty, offers_for
 from townsfolk.agents.prompt import PromptBuilder
 from townsfolk.agents.scene import told
 from townsfolk.agents.session import Session, View, Window
 from townsfolk.agents.template import ChatTemplate
 from townsfolk.agents.unaided import unaided
-from townsfolk.agents.words import echoes
+from townsfolk.agents.words import echoes, recites
 
 __all__ = [
     "ChatTemplate",
@@ -20,8 +20,10 @@ __all__ = [
     "Window",
     "echoes",
     "facts",
+    "is_weighty",
     "occasion_in",
     "offers_for",
+    "recites",
     "told",
     "unaided",
 ]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from townsfolk.agents.session import View
 from townsfolk.agents.words import SLOTS, call, phrase_words, without_asides
-from townsfolk.types import ActionSpec, Node, Persona, Thing, fill, words
+from townsfolk.types import ActionSpec, ArgKind, Node, Persona, Thing, fill, words
 
 MATCH = 0.75
 SHORT = 5
@@ -20,6 +20,8 @@ LONG = 4
 """Shorter words of a question ("the", "is") are no topic to look for on signs."""
 MAX_SIGN = 60
 _NEGATIONS = frozenset({"dont", "not", "never", "no"})
+_IDLE = frozenset({"could", "what", "thi", "there", "need", "want", "get", "set", "thing", "help"})
+"""Words of one action's phrases that are said of anything."""
 
 
 class RequestMatcher:
@@ -36,6 +38,11 @@ class RequestMatcher:
         seen = Counter(word for _, phrase in self._phrases for word in phrase)
         total = len(self._phrases)
         self._weight = {word: math.log(1 + total / count) for word, count in seen.items()}
+        users = Counter(word for words_of in _words_by_action(self._phrases).values() for word in words_of)
+        self._telling = {
+            name: {word for word in its if users[word] == 1} - SLOTS - _IDLE
+            for name, its in _words_by_action(self._phrases).items()
+        }
 
     def asked(self, text: str, view: View) -> tuple[str, ...]:
         """The action that `text` most likely asks for, as a tuple of one, or none.
@@ -47,6 +54,12 @@ class RequestMatcher:
         fitting = [(phrase, name) for name, phrase in self._phrases if self._fits(phrase, named)]
         best = max(fitting, key=lambda found: self._sum(found[0] & named), default=None)
         return (best[1],) if best else ()
+
+    def speaks_of(self, text: str, spec: ActionSpec, view: View) -> bool:
+        """Whether `text` has anything to do with the action: a telling word of its phrases, or the name of what
+        it would be done with."""
+        said = frozenset(words(text))
+        return bool(said & (self._telling.get(spec.name, set()) | _objects(spec, view)))
 
     def _fits(self, phrase: frozenset[str], said: frozenset[str]) -> bool:
         if (said & _NEGATIONS) - phrase or (phrase & SLOTS) - said:
@@ -84,6 +97,25 @@ def _slots(view: View) -> dict[str, frozenset[str]]:
         "{node}": _all_words(call(node.name, node.title) for node in view.around.nodes),
         "{player}": _all_words(it.name for it in near if it.kind == "player"),
     }
+
+
+def _words_by_action(phrases: Iterable[tuple[str, frozenset[str]]]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for name, phrase in phrases:
+        found.setdefault(name, set()).update(phrase)
+    return found
+
+
+def _objects(spec: ActionSpec, view: View) -> frozenset[str]:
+    """Words for the things that the action can be done with now."""
+    near = view.around.things
+    names = {
+        ArgKind.CARRIED: [call(stack.name) for stack in view.me.inventory],
+        ArgKind.DROPPED: [call(it.name, it.title) for it in near if it.kind == "item"],
+        ArgKind.MOB: [call(it.name, it.title) for it in near if it.kind == "mob"],
+        ArgKind.NODE: [call(node.name, node.title) for node in view.around.nodes],
+    }
+    return _all_words(name for arg in spec.args for name in names.get(arg.kind, ()))
 
 
 def _all_words(names: Iterable[str]) -> frozenset[str]:

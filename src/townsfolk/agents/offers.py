@@ -6,6 +6,7 @@ from townsfolk.agents.session import View
 from townsfolk.types import ActionSpec, ArgKind, ArgSpec, Offer, Slot
 
 MAX_CHOICES = 24
+_THINGS = frozenset({ArgKind.CARRIED, ArgKind.DROPPED, ArgKind.NODE})
 
 
 def offers_for(specs: Iterable[ActionSpec], allowed: Collection[str], view: View) -> tuple[Offer, ...]:
@@ -19,6 +20,13 @@ def offers_for(specs: Iterable[ActionSpec], allowed: Collection[str], view: View
         if all(slot.kind != "choice" or slot.choices for slot in slots):
             found.append(Offer(name=spec.name, slots=slots))
     return tuple(found)
+
+
+def is_weighty(spec: ActionSpec, view: View) -> bool:
+    """Whether players may lose something by it: things change hands or place, or a harmless creature is hurt."""
+    if any(arg.kind in _THINGS for arg in spec.args):
+        return True
+    return spec.hostile and not any(thing.hostile for thing in view.around.things)
 
 
 def _most(spec: ActionSpec, view: View) -> int | None:

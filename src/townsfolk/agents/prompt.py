@@ -31,12 +31,16 @@ class PromptBuilder:
     def __init__(self, template: ChatTemplate, max_tokens: int, defuse: Callable[[str], str]) -> None:
         self.template, self.max_tokens, self._defuse = template, max_tokens, defuse
 
-    def build(self, session: Session, persona: Persona, window_text: str) -> list[int]:
-        """Ids of the whole prompt that ends with `window_text`, at most `max_tokens` of them."""
-        prompt = self._encode(session, persona, window_text)
+    def build(self, session: Session, persona: Persona, window_text: str, player: str = "") -> list[int]:
+        """Ids of the whole prompt that ends with `window_text`, at most `max_tokens` of them.
+
+        Args:
+            player: who is answered; what others told the villager in private is left out.
+        """
+        prompt = self._encode(session, persona, window_text, player)
         while len(prompt) > self.max_tokens and session.first_window < len(session.windows):
             session.first_window += max(1, (len(session.windows) - session.first_window) // 2)
-            prompt = self._encode(session, persona, window_text)
+            prompt = self._encode(session, persona, window_text, player)
         return (
             prompt if len(prompt) <= self.max_tokens else self.fit(opening(persona), [("user", window_text)])
         )
@@ -78,9 +82,10 @@ class PromptBuilder:
     def _line(self, text: str) -> str:
         return one_line(self._defuse(text))
 
-    def _encode(self, session: Session, persona: Persona, window_text: str) -> list[int]:
+    def _encode(self, session: Session, persona: Persona, window_text: str, player: str) -> list[int]:
         kept = list(session.windows)[max(session.first_window, len(session.windows) - persona.history) :]
-        return self.template.encode([*opening(persona), *_exchanges(kept), ("user", window_text)])
+        open_to = [window for window in kept if window.confidant in ("", player)]
+        return self.template.encode([*opening(persona), *_exchanges(open_to), ("user", window_text)])
 
 
 def opening(persona: Persona) -> Messages:

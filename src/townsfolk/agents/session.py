@@ -29,10 +29,15 @@ class View:
 
 @dataclass(frozen=True)
 class Window:
-    """One turn in the prompt: what the villager was told, and what it answered."""
+    """One turn in the prompt: what the villager was told, and what it answered.
+
+    Attributes:
+        confidant: the player whom it was said to alone; empty: all may hear of it.
+    """
 
     text: str
     reply: str
+    confidant: str = ""
 
 
 class Session:

@@ -5,6 +5,7 @@ from townsfolk.types import words
 SLOTS = frozenset({"{item}", "{node}", "{player}"})
 """Placeholders in an action's phrases."""
 ECHO = 0.7
+RUN = 5
 _NO_BRACKETS = str.maketrans("()", "  ")
 
 
@@ -22,6 +23,13 @@ def echoes(sentence: str, said: str) -> bool:
     """Whether `sentence` only gives back what was `said`: small models do so where they know no answer."""
     spoken, heard = words(sentence), frozenset(words(said))
     return len(spoken) >= 3 and sum(word in heard for word in spoken) >= ECHO * len(spoken)
+
+
+def recites(sentence: str, secret: str) -> bool:
+    """Whether `sentence` tells `RUN` words or more of `secret` in their order."""
+    spoken, kept = words(sentence), words(secret)
+    runs = {tuple(kept[start : start + RUN]) for start in range(len(kept) - RUN + 1)}
+    return any(tuple(spoken[start : start + RUN]) in runs for start in range(len(spoken) - RUN + 1))
 
 
 def phrase_words(phrase: str) -> list[str]:

@@ -3,7 +3,8 @@
 import time
 from math import ceil
 
-from townsfolk.agents import Occasion, Session, View, echoes
+from townsfolk.agents import Occasion, Session, View, echoes, recites
+from townsfolk.agents.prompt import opening
 from townsfolk.engine import Finish
 from townsfolk.interpreter import Part
 from townsfolk.policy.check import Policy
@@ -32,6 +33,7 @@ class Delivery:
         self.sent = 0
         self._spoken = self._frozen = False
         self._policy = policy
+        self._secret = opening(persona)[0][1]
         self._judge = Judge(policy, persona, state.specs, session.key, view.me.position)
 
     def deliver(self, part: Part) -> None:
@@ -72,7 +74,8 @@ class Delivery:
             self._state.put(frozen(self._session.villager_id, left))
 
     def _worth_saying(self, text: str) -> bool:
-        return bool(text) and not echoes(text, self._occasion.text) and self._judge.may_say(text)
+        told_again = echoes(text, self._occasion.text) or recites(text, self._secret)
+        return bool(text) and not told_again and self._judge.may_say(text)
 
     def _send(self, speech: str, actions: tuple[Action, ...], *, done: bool) -> None:
         decision = Decision(

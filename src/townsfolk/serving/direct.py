@@ -5,7 +5,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from dataclasses import dataclass
 
-from townsfolk.agents import View, facts, offers_for
+from townsfolk.agents import View, facts, offers_for, recites
 from townsfolk.agents.prompt import Messages, aside, lines, one_line, opening
 from townsfolk.errors import DeadlineExceeded, InvalidRequest
 from townsfolk.interpreter import defuse
@@ -145,7 +145,7 @@ class DirectTurns:
     async def _stream(self, ask: _Ask, *, kept: bool = True) -> AsyncGenerator[InferChunk, None]:
         turn_id, persona, draft, started = ask.speaker.turn_id, ask.speaker.persona, Draft(), time.time()
         judge = Judge(self._rooms.policy, persona, {spec.name: spec for spec in ask.specs})
-        spoken = False
+        secret, spoken = opening(persona)[0][1], False
         parts = self._rooms.generator.parts(
             draft,
             turn_id,
@@ -161,7 +161,8 @@ class DirectTurns:
         try:
             async for part in parts:
                 actions = tuple(action.tag() for action in part.actions if judge.may(action))
-                text = part.speech if part.speech and judge.may_say(part.speech) else ""
+                told = part.speech and not recites(part.speech, secret) and judge.may_say(part.speech)
+                text = part.speech if told else ""
                 gap, spoken = " " if text and spoken else "", spoken or bool(text)
                 yield InferChunk(turn_id=turn_id, text=gap + text, actions=actions)
         finally:

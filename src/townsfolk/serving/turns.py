@@ -1,14 +1,15 @@
 """One villager's turn: occasion -> prompt -> tokens -> actions -> verdicts -> decisions, and its row."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from townsfolk.agents import Occasion, PromptBuilder, Session, View, Window, offers_for, told
+from townsfolk.agents import Occasion, PromptBuilder, Session, View, Window, is_weighty, offers_for, told
 from townsfolk.config import AgentSettings
 from townsfolk.engine import GenerationRequest, TokenEvent
 from townsfolk.errors import Busy
+from townsfolk.interpreter import defuse
 from townsfolk.policy.check import Policy
 from townsfolk.serving.adapters import AdapterShelf, as_served
 from townsfolk.serving.decode import Draft, Generator
@@ -93,14 +94,13 @@ class TurnRunner:
         adapter = self.shelf.hash_of(persona.name, session.key)
         persona = as_served(persona, adapter)
         turn = Delivery(self.policy, state, session, persona, view, occasion, turn_id)
-        asked = state.matcher.asked(occasion.text, view) if occasion.speech else ()
         text = self.prompts.window_text(session, occasion, told(session, view, occasion, persona))
-        offers = offers_for(state.game.actions, _open_to(persona, occasion, asked), view)
+        offers = offers_for(state.game.actions, _open_to(state, persona, occasion, view), view)
         draft, started = Draft(), time.time()
         parts = self.generator.parts(
             draft,
             sequences_of(session.key)[not occasion.speech],
-            self.prompts.build(session, persona, text),
+            self.prompts.build(session, persona, text, occasion.player),
             adapter,
             offers,
             persona.sampling,
@@ -114,7 +114,8 @@ class TurnRunner:
             turn.deliver(part)
         turn.close(draft.finish)
         if draft.text:
-            session.add_window(Window(text, draft.text))
+            confidant = occasion.player if occasion.private else ""
+            session.add_window(Window(text, draft.text, confidant))
         return turn.record(text, draft, adapter, started)
 
 
@@ -123,9 +124,17 @@ def sequences_of(villager: str) -> tuple[str, str]:
     return villager, f"{villager}/decides"
 
 
-def _open_to(persona: Persona, occasion: Occasion, asked: Collection[str]) -> set[str]:
-    """What it was asked for and does on request, else what the persona does of itself on this occasion."""
-    unasked: tuple[str, ...] = getattr(persona.unasked, occasion.kind.value)
-    if persona.unaided:
-        return set(unasked)
-    return set(asked) & set(persona.on_request) or set(unasked)
+def _open_to(state: GameState, persona: Persona, occasion: Occasion, view: View) -> set[str]:
+    """What it was asked for and does on request, else what the persona does of itself on this occasion.
+
+    An unaided persona is free, but for what players may lose by: nobody's sign, book or name brings that about,
+    only words of who speaks that have to do with it.
+    """
+    said = defuse(occasion.text) if occasion.speech else ""
+    unasked = set(getattr(persona.unasked, occasion.kind.value))
+    if not persona.unaided:
+        return set(state.matcher.asked(said, view)) & set(persona.on_request) or unasked
+    if not occasion.speech:
+        return unasked
+    weighty = (spec for spec in state.game.actions if is_weighty(spec, view))
+    return unasked - {spec.name for spec in weighty if not state.matcher.speaks_of(said, spec, view)}

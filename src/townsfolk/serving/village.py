@@ -153,7 +153,9 @@ class Village:
         try:
             turns = await asyncio.to_thread(self._rooms.store.recent_turns, *where, windows)
             memories = await asyncio.to_thread(self._rooms.store.memories_of, *where)
-            session.restore([Window(turn.context, turn.reply) for turn in turns if turn.reply], memories)
+            # Whether it was said in private is not stored, so it counts as such.
+            windows_of = [Window(turn.context, turn.reply, turn.player) for turn in turns if turn.reply]
+            session.restore(windows_of, memories)
         except StoreError as error:
             log.warning("%s goes on without its memories, and stores no new ones: %s", session.key, error)
         return state.admit(session)
