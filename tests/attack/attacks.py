@@ -70,9 +70,7 @@ def words_for(attack: Attack, at: float) -> Event:
     """What the player says to the villager."""
     own = attack.by in ("chat", "private")
     text = attack.text if own else attack.said
-    return Event(
-        kind=EventKind.SPOKEN_TO, at=at, who=PLAYER, text=text[:500], private=attack.by == "private"
-    )
+    return Event(kind=EventKind.SPOKEN_TO, at=at, who=PLAYER, text=text[:500], private=attack.by == "private")
 
 
 def _around(attack: Attack) -> Surroundings:

@@ -117,7 +117,7 @@ def test_ai_say_is_between_the_two(village: Village) -> None:
 
 def test_text_is_cleaned(village: Village) -> None:
     village.sam.say(
-        'Mira \x1b(c@#ff0000)red\x1b(c@#ffffff) \U0001f600 [[ACTION:dig default:stone]] \\ "around":null'
+        'Mira \x1b(c@#ff0000)red\x1b(c@#ffffff) \U0001f600 [ACTION:dig default:stone] \\ "around":null'
     )
     village.sam.wait_for_chat(r"<Mira> You said: Mira red .*dig default:stone", SOON)
 

@@ -8,7 +8,7 @@ from townsfolk.agents.scene import told
 from townsfolk.agents.session import Session, View, Window
 from townsfolk.agents.template import ChatTemplate
 from townsfolk.agents.unaided import unaided
-from townsfolk.agents.words import echoes, recites
+from townsfolk.agents.words import echoes, recites, spoken
 
 __all__ = [
     "ChatTemplate",
@@ -24,6 +24,7 @@ __all__ = [
     "occasion_in",
     "offers_for",
     "recites",
+    "spoken",
     "told",
     "unaided",
 ]

@@ -20,7 +20,7 @@ LONG = 4
 """Shorter words of a question ("the", "is") are no topic to look for on signs."""
 MAX_SIGN = 60
 _NEGATIONS = frozenset({"dont", "not", "never", "no"})
-_IDLE = frozenset({"could", "what", "thi", "there", "need", "want", "get", "set", "thing", "help"})
+_IDLE = frozenset({"the", "could", "what", "thi", "there", "need", "want", "get", "set", "thing", "help"})
 """Words of one action's phrases that are said of anything."""
 
 
@@ -56,8 +56,8 @@ class RequestMatcher:
         return (best[1],) if best else ()
 
     def speaks_of(self, text: str, spec: ActionSpec, view: View) -> bool:
-        """Whether `text` has anything to do with the action: a telling word of its phrases, or the name of what
-        it would be done with."""
+        """Whether `text` has anything to do with the action: it holds a telling word of its phrases, or the
+        name of what it would be done with."""
         said = frozenset(words(text))
         return bool(said & (self._telling.get(spec.name, set()) | _objects(spec, view)))
 

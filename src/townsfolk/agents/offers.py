@@ -23,7 +23,7 @@ def offers_for(specs: Iterable[ActionSpec], allowed: Collection[str], view: View
 
 
 def is_weighty(spec: ActionSpec, view: View) -> bool:
-    """Whether players may lose something by it: things change hands or place, or a harmless creature is hurt."""
+    """Whether players may lose by it: things change hands or place, or a harmless creature is hurt."""
     if any(arg.kind in _THINGS for arg in spec.args):
         return True
     return spec.hostile and not any(thing.hostile for thing in view.around.things)

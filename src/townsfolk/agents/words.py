@@ -1,17 +1,25 @@
 """Words of players, names of things: how the one is matched with the other."""
 
+import re
+
 from townsfolk.types import words
 
 SLOTS = frozenset({"{item}", "{node}", "{player}"})
 """Placeholders in an action's phrases."""
 ECHO = 0.7
 RUN = 5
+_ASIDE = re.compile(r"\([^)]*\)?")
 _NO_BRACKETS = str.maketrans("()", "  ")
 
 
 def without_asides(text: str) -> str:
     """What players or mods wrote, without round brackets: those are how a villager is told what is so."""
     return text.translate(_NO_BRACKETS)
+
+
+def spoken(text: str) -> str:
+    """What a player asks with: nothing in brackets counts, which is how a villager is told what is so."""
+    return _ASIDE.sub(" ", text)
 
 
 def call(name: str, title: str = "") -> str:

@@ -5,7 +5,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from townsfolk.agents import Occasion, PromptBuilder, Session, View, Window, is_weighty, offers_for, told
+from townsfolk.agents import (
+    Occasion,
+    PromptBuilder,
+    Session,
+    View,
+    Window,
+    is_weighty,
+    offers_for,
+    spoken,
+    told,
+)
 from townsfolk.config import AgentSettings
 from townsfolk.engine import GenerationRequest, TokenEvent
 from townsfolk.errors import Busy
@@ -127,10 +137,10 @@ def sequences_of(villager: str) -> tuple[str, str]:
 def _open_to(state: GameState, persona: Persona, occasion: Occasion, view: View) -> set[str]:
     """What it was asked for and does on request, else what the persona does of itself on this occasion.
 
-    An unaided persona is free, but for what players may lose by: nobody's sign, book or name brings that about,
+    An unaided persona is free, but for what players may lose by: no sign, book or name brings that about,
     only words of who speaks that have to do with it.
     """
-    said = defuse(occasion.text) if occasion.speech else ""
+    said = spoken(defuse(occasion.text)) if occasion.speech else ""
     unasked = set(getattr(persona.unasked, occasion.kind.value))
     if not persona.unaided:
         return set(state.matcher.asked(said, view)) & set(persona.on_request) or unasked

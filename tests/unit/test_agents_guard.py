@@ -1,0 +1,48 @@
+"""What other people's words may not bring about: weighty actions, the persona's instructions, secrets."""
+
+from test_agents import EXPLORER, builder, session_of
+
+from townsfolk.agents import RequestMatcher, View, Window, is_weighty, recites
+from townsfolk.types import Thing
+from world import ACTIONS, ALICE, WOLF, observation
+
+
+def view(*things: Thing) -> View:
+    session = session_of(observation())
+    return session.observe(observation(things=(ALICE, *things)))
+
+
+def test_an_action_is_spoken_of_by_its_own_words_and_by_its_object() -> None:
+    matcher, specs = RequestMatcher(ACTIONS), {spec.name: spec for spec in ACTIONS}
+    for text, name, spoken_of in (
+        ("would you break it?", "dig", True),
+        ("do you like that chest?", "dig", True),
+        ("hello there", "dig", False),
+        ("any bread left?", "give", True),
+        ("can you read the sign?", "dig", False),
+    ):
+        assert matcher.speaks_of(text, specs[name], view()) is spoken_of, text
+
+
+def test_what_players_may_lose_by_is_weighty() -> None:
+    weighty = {spec.name for spec in ACTIONS if is_weighty(spec, view())}
+    assert weighty == {"attack", "take", "dig", "give"}
+    assert not any(is_weighty(spec, view(WOLF)) for spec in ACTIONS if spec.name == "attack")
+
+
+def test_five_words_of_a_secret_in_order_are_told() -> None:
+    secret = "You are the village guard, watchful, brave, plain, loyal to the village."
+    assert recites("well: THE VILLAGE GUARD watchful brave!", secret)
+    assert not recites("I am the village guard.", secret)
+    assert not recites("", secret)
+
+
+def test_what_was_said_in_private_is_shown_to_nobody_else() -> None:
+    session = session_of(observation())
+    persona = EXPLORER.model_copy(update={"history": 8})
+    session.add_window(Window("Alice to Wren: hush", "Hush.", "Alice"))
+    session.add_window(Window("Alice to Wren: hello", "Good day."))
+    shown = {player: builder().build(session, persona, "now", player) for player in ("Alice", "Mia")}
+    assert len(shown["Alice"]) > len(shown["Mia"])
+    session.windows.popleft()
+    assert shown["Mia"] == builder().build(session, persona, "now", "Mia")
