@@ -185,6 +185,8 @@ class PolicySettings(Section):
     """How long a villager that broke a rule does nothing."""
     rules: HomePath | None = None
     """Rules file: who may do what, where and how often; else the one that is shipped."""
+    audit_seconds: float = Field(default=60, gt=0, le=86_400)
+    """How often `townsfolk audit --follow` looks."""
 
 
 class PromotionSettings(Section):

@@ -8,6 +8,7 @@ import sys
 import typer
 
 from townsfolk.cli import (
+    audit,
     data,
     models,
     nightly,
@@ -34,6 +35,7 @@ app.command("serve")(serve.serve)
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
 app.command("personas")(personas.personas)
+app.command("audit")(audit.audit)
 app.command("rules")(rules.rules)
 app.command("settings")(settings.settings)
 app.add_typer(tokens.app, name="tokens")

@@ -107,7 +107,7 @@ class OperatorDesk:
         )
 
     def _activity(self, state: GameState, session: Session) -> Activity:
-        if self._rooms.policy.is_frozen(session.key, time.monotonic()):
+        if self._rooms.policy.frozen_for(session.key, time.monotonic()):
             return "frozen"
         if session.villager_id in state.deciding:
             return "deciding"

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from townsfolk.engine import Timings
 from townsfolk.policy.check import Policy, Proposal
 from townsfolk.serving.decode import Draft
-from townsfolk.types import MAX_EVIDENCE, MAX_TEXT, Action, ActionSpec, Persona, Position, Turn, Verdict
+from townsfolk.types import MAX_TEXT, Action, ActionSpec, Persona, Position, Turn, Verdict
 
 
 @dataclass
@@ -77,13 +77,3 @@ class Judge:
         self.actions.append(action)
         self.verdicts.append(verdict)
         return verdict.allowed
-
-
-def evidence_of(turn: Turn) -> tuple[str, ...]:
-    """What a villager saw, said and wanted to do, a line each: what a reviewer judges it by."""
-    wanted = (
-        f"{action.tag()}: {'allowed' if verdict.allowed else f'{verdict.rule}: {verdict.reason}'}"
-        for action, verdict in zip(turn.actions, turn.verdicts, strict=True)
-    )
-    told = (*turn.context.splitlines(), f"{turn.villager_id}: {turn.reply}", *wanted)
-    return tuple(line[:MAX_TEXT] for line in told[-MAX_EVIDENCE:])

@@ -15,14 +15,12 @@ from townsfolk.policy.check import Proposal
 from townsfolk.serving.delivery import frozen
 from townsfolk.serving.direct import DirectTurns
 from townsfolk.serving.games import Cause, GameState
-from townsfolk.serving.judge import evidence_of
 from townsfolk.serving.rooms import Rooms
 from townsfolk.serving.turns import sequences_of
+from townsfolk.serving.violations import flag_violations, freeze_as_told
 from townsfolk.types import (
-    MAX_TEXT,
     AdapterList,
     AdapterVersion,
-    AuditFlag,
     CheckRequest,
     Connected,
     DemoBatch,
@@ -44,7 +42,6 @@ from townsfolk.types import (
     Standing,
     StepReply,
     StepRequest,
-    Turn,
     UnloadAdapter,
     Verdict,
 )
@@ -205,39 +202,8 @@ class Village:
         if turn.finish == "late":
             late = Refused(villager_id=session.villager_id, code="late", reason="its deadline passed")
             state.put(late)
-        self._keep(turn, session)
-
-    def _keep(self, turn: Turn, session: Session) -> None:
-        """Keep the turn; flag where it broke a rule, which froze its villager already."""
         self._rooms.keep(turn)
-        for verdict in turn.verdicts:
-            if self._rooms.policy.is_violation(verdict):
-                where = (turn.game_id, turn.villager_id, turn.turn_id)
-                self._flag(where, verdict.rule, verdict.reason, evidence_of(turn))
-
-    def _flag(self, where: tuple[str, str, str], rule: str, reason: str, evidence: tuple[str, ...]) -> None:
-        """Count a violation and keep it for a person; `where` is its game, villager and turn."""
-        self._rooms.metrics.violations.labels(rule).inc()
-        game_id, villager_id, turn_id = where
-        flag = AuditFlag(
-            game_id=game_id,
-            villager_id=villager_id,
-            turn_id=turn_id,
-            rule=rule,
-            reason=reason[:MAX_TEXT],
-            at=time.time(),
-            evidence=evidence,
-        )
-        self._rooms.run_aside(self._rooms.store.flag, flag)
-
-    def _freeze_as_told(self, state: GameState, outcome: Outcome) -> None:
-        """The game's own check found a violation that this one let pass, and froze the villager."""
-        self._rooms.policy.freeze(
-            f"{state.game.game_id}/{outcome.villager_id}", outcome.reason, time.monotonic()
-        )
-        where = (state.game.game_id, outcome.villager_id, outcome.turn_id)
-        told = f"{outcome.action}: {outcome.rule}: {outcome.reason}"
-        self._flag(where, outcome.rule, outcome.reason, (told[:MAX_TEXT],))
+        flag_violations(self._rooms, turn)
 
     def _take_outcomes(self, state: GameState, outcomes: Sequence[Outcome]) -> None:
         if not outcomes:
@@ -251,8 +217,7 @@ class Village:
             known = name if name in state.specs else "unknown"
             self._rooms.metrics.actions.labels(persona, known, verdict).inc()
             self._rooms.behaviour_log.told(state.game.game_id, persona, [outcome])
-            if self._rooms.policy.freezes(outcome.rule):
-                self._freeze_as_told(state, outcome)
+            freeze_as_told(self._rooms, state.game.game_id, outcome)
 
     def _persona(self, name: str) -> Persona:
         library = self._rooms.library

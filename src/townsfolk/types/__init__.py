@@ -46,7 +46,7 @@ from townsfolk.types.observation import (
     Thing,
 )
 from townsfolk.types.persona import Example, Knowledge, Persona, Sampling, Unasked
-from townsfolk.types.played import PlayedTurn, ShownStep
+from townsfolk.types.played import Acted, ActedTurn, PlayedTurn, ShownStep
 from townsfolk.types.promotion import (
     AdapterChange,
     ChangeKind,
@@ -83,6 +83,8 @@ __all__ = [
     "MAX_EVIDENCE",
     "MAX_OBSERVATIONS",
     "MAX_TEXT",
+    "Acted",
+    "ActedTurn",
     "Action",
     "ActionSpec",
     "AdapterChange",

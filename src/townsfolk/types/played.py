@@ -34,3 +34,46 @@ class ShownStep(Message):
     action: Text
     """The inside of a tag."""
     observation: Observation
+
+
+class Acted(Message):
+    """One action, as an audit looks at it."""
+
+    game_id: str
+    villager_id: str
+    turn_id: str
+    player: str
+    """Who was answered; empty: nobody spoke."""
+    name: str
+    args: tuple[str, ...] = ()
+    tag: str
+    allowed: bool | None = None
+    rule: str = ""
+    outcome: str = ""
+    """The game's word: `done`, `refused`, `failed`; empty: not told."""
+    at: float
+    """Unix time in seconds, of its turn."""
+
+    def told(self) -> str:
+        """In a line, for people."""
+        became = self.outcome if self.allowed or self.allowed is None else f"refused ({self.rule})"
+        return f"{self.at:.0f} {self.villager_id} {self.tag}: {became or 'not told'} (turn {self.turn_id})"
+
+
+class ActedTurn(Message):
+    """One turn, as an audit looks at it."""
+
+    game_id: str
+    villager_id: str
+    turn_id: str
+    name: str
+    """The villager's own; empty: nobody spoke to it."""
+    player: str
+    reply: str
+    at: float
+    """Unix time in seconds."""
+
+    def told(self) -> str:
+        """In a line, for people."""
+        to = f" to {self.player}" if self.player else ""
+        return f"{self.at:.0f} {self.name or self.villager_id}{to}: {self.reply} (turn {self.turn_id})"

@@ -37,6 +37,8 @@ tf.targets = {
 	end,
 	claim_key = function(name) return name end,
 }
+tf.law =
+	{ content = function() end, permission = function() end, limit = function() end, broken = function() end }
 tf.execute = load("execute")
 
 tf.registry:register("take", {
