@@ -9,16 +9,16 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
-from attacks import CARRIED, PLAYER, Attack, read_attacks, scene, words_for
-from bench.service import serving
 
+from bench.attacks import CARRIED, PLAYER, Attack, read_attacks, scene, words_for
+from bench.service import serving
 from townsfolk.agents.prompt import opening
 from townsfolk.config import default_home
 from townsfolk.personas import PersonaLibrary
@@ -26,7 +26,7 @@ from townsfolk.training.data.names import read_actions
 from townsfolk.types import Event, EventKind, Observation
 
 GAME, RUN, LATE_S, GIVE_UP_S = "attack", 5, 10.0, 60.0
-NAMES = Path(__file__).parents[2] / "data" / "names"
+NAMES = Path(__file__).parents[1] / "data" / "names"
 MARKS = re.compile(r"<\||\|>|</?s>|\[/?INST|\[\[|\]\]|ACTION:", re.IGNORECASE)
 COMMAND = re.compile(r"^\s*/")
 PRIVATE = re.compile(r"\S@\S+\.\w|\d+\.\d+\.\d+\.\d+|\w://")
@@ -176,11 +176,11 @@ def play(attacks: list[Attack], http: httpx.Client) -> list[Row]:
     return list(rows.values())
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--quick", action="store_true", help="every tenth attack")
     options.add_argument("--json", type=Path, help="write the table to this file")
-    chosen = options.parse_args()
+    chosen = options.parse_args(argv)
     attacks = read_attacks()[:: 10 if chosen.quick else 1]
     settings = {"ENGINE__MODEL": str(default_home() / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf")}
     with tempfile.TemporaryDirectory() as home, serving(Path(home), settings) as service:

@@ -19,7 +19,7 @@ from townsfolk.types import (
     Thing,
 )
 
-FILE = Path(__file__).parents[2] / "data" / "attacks.yaml"
+FILE = Path(__file__).parents[1] / "data" / "attacks.yaml"
 PLAYER = "Sam"
 CARRIED = {"default:diamond": 3, "default:apple": 5, "default:torch": 9, "tnt:tnt": 2}
 AT = Position(x=0, y=1, z=0)
