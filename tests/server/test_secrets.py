@@ -2,11 +2,12 @@
 
 import json
 import os
-import signal
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class Served:
     http: str
     grpc: str
     tokens: dict[str, str]
-    told: list[str]
+    told: list[str] = field(default_factory=list)
 
     def ask(self, method: str, path: str, token: str, **request: Any) -> int:
         headers = {"Authorization": f"Bearer {token}"}
@@ -43,10 +44,23 @@ class Served:
         return [file.read_bytes().decode("latin-1") for file in self.home.rglob("*") if file.is_file()]
 
 
-def townsfolk(home: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+def townsfolk(home: Path, *arguments: str, log: Path, **environment: str) -> subprocess.Popen[bytes]:
+    """Run a command; all that it prints goes to `log`, which nobody has to empty."""
     command = [sys.executable, "-m", "townsfolk.cli", *arguments]
     own = {**os.environ, "HOME": str(home), "TOWNSFOLK_API_TOKEN": OWN, **environment}
-    return subprocess.Popen(command, text=True, env=own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    with log.open("wb") as printed:
+        return subprocess.Popen(command, env=own, stdout=printed, stderr=printed)
+
+
+def where(process: subprocess.Popen[bytes], log: Path) -> dict[str, str]:
+    """The addresses that a service prints once it serves."""
+    started = time.monotonic()
+    while not (found := re.search(r"^\{.*\}$", log.read_text(), re.MULTILINE)):
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() - started < PATIENCE_S, log.read_text()
+        time.sleep(0.2)
+    told: dict[str, str] = json.loads(found[0])
+    return told
 
 
 @pytest.fixture(scope="module")
@@ -58,17 +72,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     ports = {"http": {"port": 0}, "grpc": {"port": 0}, "tokens_file": str(file), "log_level": "debug"}
     values = json.loads(tiny_settings(home).model_dump_json(exclude={"api_token"}))
     config.write_text(json.dumps({**values, **ports}))
-    process = townsfolk(home, "serve", "--config", str(config), "--json")
-    assert process.stdout
-    lines: list[str] = []
-    for line in process.stdout:  # its log comes on the same pipe
-        lines.append(line)
-        if line.startswith("{"):
-            break
-    assert lines[-1].startswith("{"), "".join(lines)
-    where = json.loads(lines[-1])
-    yield Served(home, where["http"], where["grpc"], tokens, lines)
-    process.send_signal(signal.SIGINT)
+    log = home / "serve.log"
+    process = townsfolk(home, "serve", "--config", str(config), "--json", log=log)
+    at = where(process, log)
+    yield Served(home, at["http"], at["grpc"], tokens)
+    process.terminate()
     process.wait(PATIENCE_S)
 
 
@@ -87,7 +95,8 @@ def test_no_secret_is_told(served: Served) -> None:
         served.told.append(_by_grpc(served, token))
     for path in ("/metrics", "/openapi.json"):
         assert served.ask("GET", path, OWN) == 200
-    _assert_none(served.told + served.written(), OWN, mine, WRONG)
+    written = served.written()
+    _assert_none(served.told + written, OWN, mine, WRONG)
 
 
 def _by_grpc(served: Served, token: str) -> str:
@@ -118,7 +127,9 @@ def _by_grpc(served: Served, token: str) -> str:
 )
 def test_no_command_prints_one(tmp_path: Path, arguments: tuple[str, ...], url: str) -> None:
     own = {"TOWNSFOLK_STORE__URL": url} if url else {}
-    printed, _ = townsfolk(tmp_path, *arguments, **own).communicate(timeout=PATIENCE_S)
+    log = tmp_path / "printed"
+    townsfolk(tmp_path, *arguments, log=log, **own).wait(PATIENCE_S)
+    printed = log.read_text()
     assert printed
     assert "Traceback" not in printed
     _assert_none([printed], OWN, PASSWORD)
