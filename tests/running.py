@@ -32,14 +32,19 @@ class Target:
 
 
 @contextmanager
-def running(service: Service, mounts: Mounts = NO_MOUNTS, **settings: Any) -> Iterator[Target]:
-    """Serve until the block ends. `settings` replace those of free ports."""
+def running(
+    service: Service,
+    mounts: Mounts = NO_MOUNTS,
+    registry: CollectorRegistry | None = None,
+    **settings: Any,
+) -> Iterator[Target]:
+    """Serve until the block ends. `settings` replace those of free ports; /metrics shows `registry`."""
     sections: dict[str, Any] = {"http": {"port": 0}, "grpc": {"port": 0}, "tokens_file": NO_FILE}
     for name, value in settings.items():
         sections[name] = (
             {**sections[name], **value} if isinstance(value, dict) and name in sections else value
         )
-    with _served(service, Settings(**sections), mounts) as ports:
+    with _served(service, Settings(**sections), mounts, registry or CollectorRegistry()) as ports:
         scheme = "https" if "tls" in settings else "http"
         http, grpc = f"{scheme}://127.0.0.1:{ports.http}", f"127.0.0.1:{ports.grpc}"
         admin = f"{scheme}://127.0.0.1:{ports.admin}" if ports.admin else ""
@@ -47,7 +52,9 @@ def running(service: Service, mounts: Mounts = NO_MOUNTS, **settings: Any) -> It
 
 
 @contextmanager
-def _served(service: Service, settings: Settings, mounts: Mounts) -> Iterator[Ports]:
+def _served(
+    service: Service, settings: Settings, mounts: Mounts, registry: CollectorRegistry
+) -> Iterator[Ports]:
     bound: list[Ports] = []
     up = threading.Event()
     stops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
@@ -60,7 +67,7 @@ def _served(service: Service, settings: Settings, mounts: Mounts) -> Iterator[Po
             bound.append(ports)
             up.set()
 
-        task = asyncio.create_task(serve(service, settings, CollectorRegistry(), on_bound, mounts))
+        task = asyncio.create_task(serve(service, settings, registry, on_bound, mounts))
         await stop.wait()
         task.cancel()
         await asyncio.wait([task])

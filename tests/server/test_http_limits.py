@@ -37,9 +37,7 @@ def _fresh(service: FakeService) -> None:
     service.cancelled.clear()
 
 
-@pytest.mark.parametrize(
-    "path", ["/v1/adapters", "/metrics", "/docs", "/openapi.json", "/readyz", "/nothing"]
-)
+@pytest.mark.parametrize("path", ["/v1/adapters", "/metrics", "/docs", "/openapi.json", "/nothing"])
 @pytest.mark.parametrize("header", [None, "Bearer wrong", f"Basic {TOKEN}"])
 def test_without_the_token_there_is_nothing(narrow: Target, path: str, header: str | None) -> None:
     answer = httpx.get(narrow.http + path, headers={"Authorization": header} if header else {})

@@ -10,6 +10,8 @@ import typer
 from townsfolk.cli import (
     audit,
     data,
+    health,
+    metrics,
     models,
     nightly,
     personas,
@@ -32,6 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("serve")(serve.serve)
+app.command("health")(health.health)
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
 app.command("personas")(personas.personas)
@@ -39,6 +42,7 @@ app.command("audit")(audit.audit)
 app.command("rules")(rules.rules)
 app.command("settings")(settings.settings)
 app.add_typer(tokens.app, name="tokens")
+app.command("metrics")(metrics.metrics)
 app.command("play")(play.play)
 app.command("nightly")(nightly.nightly)
 app.command("promote")(promote.promote)

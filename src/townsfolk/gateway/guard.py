@@ -23,7 +23,8 @@ from townsfolk.gateway.metrics import CallMetrics
 from townsfolk.gateway.permits import CALLER
 from townsfolk.gateway.tokens import Tokens
 
-NO_TOKEN = {"/healthz"}
+NO_TOKEN = {"/healthz", "/readyz"}
+"""What orchestrators probe, which have no token and learn nothing from it."""
 NO_GATE = {"/healthz", "/readyz", "/metrics"}
 """A monitor must get its answer above all when the service is busy."""
 MOST_DRAINED = 16_000_000

@@ -307,7 +307,7 @@ def _health(service: Service) -> APIRouter:
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @router.get("/readyz", summary="Turns can be served", responses=_errors(401, 503))
+    @router.get("/readyz", summary="Turns can be served", responses=_errors(503))
     async def readyz() -> dict[str, str]:
         ready, reason = service.readiness()
         if not ready:

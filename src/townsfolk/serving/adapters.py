@@ -147,6 +147,15 @@ class AdapterShelf:
         info = self._served.get(persona, NOTHING).to(who)
         return info.content_hash if info else None
 
+    @property
+    def faulty(self) -> int:
+        """How many personas have an adapter that can't be served."""
+        return len(self._faults)
+
+    def served(self, persona: str) -> Served:
+        """What the persona is served with."""
+        return self._served.get(persona, NOTHING)
+
     def live_hash(self, persona: str) -> str | None:
         """What those are served with that have nothing on trial."""
         info = self._served.get(persona, NOTHING).live

@@ -1,80 +1,105 @@
-"""What Prometheus is told. The engine's and the store's figures are read when it asks."""
+"""What Prometheus is told of turns, engine, adapters and store. `townsfolk.metrics` says what each is."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from townsfolk.engine import Engine
+from townsfolk import __version__
+from townsfolk.engine import Engine, PassReport
 from townsfolk.feedback.store import Store
+from townsfolk.metrics import Reading, counter, family, histogram
+from townsfolk.serving.adapters import AdapterShelf
 
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+SHORT = 16
+REFUSALS = ("busy", "frozen", "late", "invalid")
+
+Readings = Callable[[], Iterable[Reading]]
 
 
 class Metrics:
-    """Counters that turns write to."""
+    """Counters that turns write to, and figures that are read when Prometheus asks."""
 
-    def __init__(self, registry: CollectorRegistry, engine: Engine, store: Store) -> None:
-        self.latency = Histogram(
-            "townsfolk_inference_latency_seconds",
-            "From a turn's occasion to its last part",
-            ("persona", "kind"),
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self.first_part = Histogram(
-            "townsfolk_first_part_latency_seconds",
-            "From a turn's occasion to its first action or sentence",
-            ("persona", "kind"),
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self.actions = Counter(
-            "townsfolk_agent_action_count",
-            "Actions by what became of them: allowed, refused (policy), done, failed, game_refused",
-            ("persona", "action", "verdict"),
-            registry=registry,
-        )
-        self.turns = Counter("townsfolk_turns", "Turns by how they ended", ("finish",), registry=registry)
-        self.violations = Counter(
-            "townsfolk_policy_violations", "Proposals that froze a villager", ("rule",), registry=registry
-        )
-        self.ratings = Counter("townsfolk_ratings", "Thumbs", ("value",), registry=registry)
-        self.games = Gauge("townsfolk_games", "Games that are connected", registry=registry)
-        self.sessions = Gauge("townsfolk_sessions", "Villagers kept in mind", registry=registry)
-        registry.register(_Figures(engine, store))
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.latency = histogram("townsfolk_inference_latency_seconds", registry)
+        self.first_part = histogram("townsfolk_first_part_latency_seconds", registry)
+        self.actions = counter("townsfolk_agent_action_count_total", registry)
+        self.turns = counter("townsfolk_turns_total", registry)
+        self.fallbacks = counter("townsfolk_fallbacks_total", registry)
+        self.violations = counter("townsfolk_policy_violations_total", registry)
+        self.ratings = counter("townsfolk_ratings_total", registry)
+        self._pass_seconds = histogram("townsfolk_pass_seconds", registry)
+        self._pass_rows = histogram("townsfolk_pass_rows", registry)
+        for reason in REFUSALS:  # a rate can only be told of what was 0 before
+            self.fallbacks.labels(reason)
+        for value in ("up", "down"):
+            self.ratings.labels(value)
+        self._figures = _Figures()
+        registry.register(self._figures)
+        ProcessCollector(registry=registry)
+
+    def passed(self, report: PassReport) -> None:
+        """The engine's observer."""
+        self._pass_seconds.observe(report.seconds)
+        self._pass_rows.observe(report.rows)
+
+    def read(self, of: str, readings: Readings) -> None:
+        """Ask `readings` whenever Prometheus asks; a later one `of` the same replaces it."""
+        self._figures.readings[of] = readings
 
 
 class _Figures(Collector):
-    """Snapshots of the engine and the store, under vLLM's names where it has one."""
-
-    def __init__(self, engine: Engine, store: Store) -> None:
-        self._engine, self._store = engine, store
+    def __init__(self) -> None:
+        self.readings: dict[str, Readings] = {}
 
     def collect(self) -> Iterator[Metric]:
-        engine, store = self._engine.stats(), self._store.stats()
-        for name, text, value in (
-            ("townsfolk_num_requests_waiting", "Requests in the engine's queue", engine.queue_length),
-            ("townsfolk_num_requests_running", "Sequences being decoded", engine.running_rows),
-            ("townsfolk_batch_rows", "Rows of the last pass", engine.last_batch_rows),
-            ("townsfolk_kv_cache_usage_ratio", "Share of the KV cache in use", engine.kv_used),
-            ("townsfolk_adapters_loaded", "Adapters that requests may name", engine.adapters_loaded),
-            ("townsfolk_adapters_resident", "Adapters that have a slot", engine.adapters_resident),
-            ("townsfolk_store_spooled_rows", "Rows that wait for the database", store.spooled),
-        ):
-            yield GaugeMetricFamily(name, text, value=value)
-        for name, text, value in (
-            ("townsfolk_prompt_tokens", "Tokens prefilled", engine.prefilled_tokens),
-            ("townsfolk_generation_tokens", "Tokens decoded", engine.generated_tokens),
-            ("townsfolk_passes", "Forward passes", engine.passes),
-            ("townsfolk_kv_evictions", "Sequences dropped from the KV cache", engine.evictions),
-            (
-                "townsfolk_requests_late",
-                "Requests dropped because their deadline passed",
-                engine.dropped_late,
-            ),
-            ("townsfolk_store_applied_rows", "Rows written to the database", store.applied),
-            ("townsfolk_store_lost_rows", "Rows that not even the spool had room for", store.lost),
-        ):
-            yield CounterMetricFamily(name, text, value=value)
+        families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
+        for readings in self.readings.values():
+            for name, value, labels in readings():
+                families.setdefault(name, family(name)).add_metric(labels, value)
+        yield from families.values()
+
+
+def readings_of_engine(engine: Engine) -> Iterator[Reading]:
+    """A snapshot of the engine."""
+    stats = engine.stats()
+    for name, value in (
+        ("townsfolk_num_requests_waiting", stats.queue_length),
+        ("townsfolk_num_requests_running", stats.running_rows),
+        ("townsfolk_kv_cache_usage_ratio", stats.kv_used),
+        ("townsfolk_adapters_loaded", stats.adapters_loaded),
+        ("townsfolk_adapters_resident", stats.adapters_resident),
+        ("townsfolk_prompt_tokens_total", stats.prefilled_tokens),
+        ("townsfolk_generation_tokens_total", stats.generated_tokens),
+        ("townsfolk_passes_total", stats.passes),
+        ("townsfolk_kv_evictions_total", stats.evictions),
+        ("townsfolk_requests_late_total", stats.dropped_late),
+    ):
+        yield name, value, ()
+    yield "townsfolk_build_info", 1, (__version__, engine.runner_name)
+
+
+def readings_of_store(store: Store) -> Iterator[Reading]:
+    """A snapshot of the store; it asks no database."""
+    stats = store.stats()
+    for name, value in (
+        ("townsfolk_store_up", not stats.last_error),
+        ("townsfolk_store_spooled_rows", stats.spooled),
+        ("townsfolk_store_spool_bytes", stats.spool_bytes),
+        ("townsfolk_store_applied_rows_total", stats.applied),
+        ("townsfolk_store_rejected_rows_total", stats.rejected),
+        ("townsfolk_store_lost_rows_total", stats.lost),
+    ):
+        yield name, value, ()
+
+
+def readings_of_shelf(shelf: AdapterShelf, personas: Iterable[str]) -> Iterator[Reading]:
+    """Which version each persona is served with."""
+    yield "townsfolk_adapter_faults", shelf.faulty, ()
+    for persona in personas:
+        served = shelf.served(persona)
+        live = served.live.content_hash[:SHORT] if served.live else "base"
+        yield "townsfolk_persona_adapter_info", 1, (persona, live, "live")
+        if served.trial:
+            yield "townsfolk_persona_adapter_info", 1, (persona, served.trial.content_hash[:SHORT], "trial")

@@ -22,7 +22,7 @@ from townsfolk.policy.rules import SHIPPED, load_rules
 from townsfolk.serving.adapters import AdapterShelf
 from townsfolk.serving.decode import Generator
 from townsfolk.serving.memory import MemoryGuard
-from townsfolk.serving.metrics import Metrics
+from townsfolk.serving.metrics import Metrics, readings_of_engine, readings_of_shelf, readings_of_store
 from townsfolk.serving.promotions import Promotions
 from townsfolk.serving.prompts import prompt_builder
 from townsfolk.serving.rewards import RewardModel
@@ -65,8 +65,10 @@ class Rooms:
         for name, reason in library.faults.items():
             log.warning("persona %s is left out: %s", name, reason)
         policy = Policy(settings.policy, load_rules(settings.policy.rules or SHIPPED))
+        registry = CollectorRegistry()
+        metrics = Metrics(registry)
         with ExitStack() as undo:
-            engine = undo.enter_context(Engine.open(settings.engine))
+            engine = undo.enter_context(Engine.open(settings.engine, metrics.passed))
             prompts = prompt_builder(engine.tokenizer, engine.model.context, settings)
             behaviour_log = undo.enter_context(closing(BehaviourLog(settings.store.behaviour_log)))
             store = undo.enter_context(closing(Store.open(settings.store)))
@@ -84,11 +86,18 @@ class Rooms:
             for persona in library.personas.values():
                 turns.warm(persona, first=True)
             undo.pop_all()
-        registry = CollectorRegistry()
         stages = (library, engine, store, behaviour_log, policy, shelf, promotions)
         memory = MemoryGuard(settings.memory_limit_mb, engine, shelf, promotions)
-        rest = (prompts, generator, turns, memory)
-        return cls(settings, *stages, *rest, Metrics(registry, engine, store), registry)
+        rooms = cls(settings, *stages, prompts, generator, turns, memory, metrics, registry)
+        rooms._expose()
+        return rooms
+
+    def _expose(self) -> None:
+        read = self.metrics.read
+        read("engine", lambda: readings_of_engine(self.engine))
+        read("store", lambda: readings_of_store(self.store))
+        read("shelf", lambda: readings_of_shelf(self.shelf, self.library.personas))
+        read("readiness", lambda: [("townsfolk_ready", self.readiness()[0], ())])
 
     def readiness(self) -> tuple[bool, str]:
         """Whether turns can be served; a database that is away does not stop them."""

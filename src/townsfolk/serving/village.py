@@ -4,13 +4,14 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from townsfolk import __version__
 from townsfolk.agents import Session, Window, occasion_in
 from townsfolk.errors import Busy, InvalidRequest, NotConnected, StoreError, TownsfolkError
 from townsfolk.gateway.service import ChatMessage
+from townsfolk.metrics import Reading
 from townsfolk.policy.check import Proposal
 from townsfolk.serving.delivery import frozen
 from townsfolk.serving.direct import DirectTurns
@@ -59,6 +60,7 @@ class Village:
         self._rooms = rooms
         self._direct = DirectTurns(rooms)
         self._games: dict[str, GameState] = {}
+        rooms.metrics.read("village", self._readings)
 
     @property
     def games(self) -> Mapping[str, GameState]:
@@ -100,7 +102,9 @@ class Village:
             try:
                 await self._observe(state, observation)
             except InvalidRequest as error:
-                state.put(Refused(villager_id=observation.villager_id, code="invalid", reason=str(error)))
+                self._refuse(
+                    state, Refused(villager_id=observation.villager_id, code="invalid", reason=str(error))
+                )
         return await state.take(request.max_wait_ms / 1000)
 
     def forget_silent(self, silent_since: float) -> list[str]:
@@ -120,8 +124,6 @@ class Village:
             await asyncio.sleep(min(timeout / 5, WATCH_S))
             for name in self.forget_silent(time.monotonic() - timeout):
                 log.warning("game %s has not stepped for %g s: it is let go", name, timeout)
-            self._rooms.metrics.games.set(len(self._games))
-            self._rooms.metrics.sessions.set(sum(len(state.sessions) for state in self._games.values()))
 
     def _let_go(self, game_id: str) -> None:
         """Drop a game's turns, and what the KV cache has of its villagers."""
@@ -161,7 +163,7 @@ class Village:
         """Start the turn, or keep its occasion until the present turn is over: speech before the rest."""
         villager, now = session.villager_id, time.monotonic()
         if left := self._rooms.policy.frozen_for(session.key, now):
-            state.put(frozen(villager, left))
+            self._refuse(state, frozen(villager, left))
         elif villager not in state.turns:
             turn_id = uuid.uuid4().hex
             turn = self._turn(state, session, cause, turn_id)
@@ -181,10 +183,10 @@ class Village:
             refusal = Refused(
                 villager_id=villager, code="busy", reason=str(error), retry_after_ms=error.retry_after_ms
             )
-            state.put(refusal)
+            self._refuse(state, refusal)
         except TownsfolkError as error:
             log.warning("turn of %s failed: %s", session.key, error)
-            state.put(Refused(villager_id=villager, code="invalid", reason=str(error)))
+            self._refuse(state, Refused(villager_id=villager, code="invalid", reason=str(error)))
         finally:
             if waiting := state.end(villager, turn_id):
                 self._begin(state, session, waiting)
@@ -201,9 +203,20 @@ class Village:
         metrics.latency.labels(*labels).observe(time.monotonic() - started)
         if turn.finish == "late":
             late = Refused(villager_id=session.villager_id, code="late", reason="its deadline passed")
-            state.put(late)
+            self._refuse(state, late)
         self._rooms.keep(turn)
         flag_violations(self._rooms, turn)
+
+    def _refuse(self, state: GameState, refusal: Refused) -> None:
+        """Tell the game that no decision comes, so that its script goes on."""
+        state.put(refusal)
+        self._rooms.metrics.fallbacks.labels(refusal.code).inc()
+
+    def _readings(self) -> Iterator[Reading]:
+        games = list(self._games.values())
+        yield "townsfolk_games", len(games), ()
+        yield "townsfolk_sessions", sum(len(state.sessions) for state in games), ()
+        yield "townsfolk_turns_running", sum(len(state.turns) for state in games), ()
 
     def _take_outcomes(self, state: GameState, outcomes: Sequence[Outcome]) -> None:
         if not outcomes:
