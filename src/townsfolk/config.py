@@ -174,6 +174,8 @@ class StoreSettings(Section):
     """Rows on their way to the database; survives a crash."""
     spool_max_bytes: int = Field(default=512_000_000, ge=1_000_000)
     """Room for rows that the database has not taken yet; when it is full, writes are refused."""
+    keep_days: int = Field(default=0, ge=0, le=36_500)
+    """Days that turns, and what followed on them, are kept; 0: for ever. Unreviewed flags keep theirs."""
     behaviour_log: HomePath = Field(default_factory=lambda: default_home() / "behaviour.jsonl")
     """One JSON line for every proposed and executed action; rotated."""
 
@@ -242,6 +244,15 @@ class ConsoleSettings(Section):
     """Where evaluations are looked for: `townsfolk eval --json FOLDER/NAME.json`."""
 
 
+class TelemetrySettings(Section):
+    """Traces by OpenTelemetry (extra `telemetry`): from a game's step through the engine to the reply."""
+
+    otlp_endpoint: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    """Where they go, by OTLP over HTTP: `http://127.0.0.1:4318`; empty: nowhere."""
+    share: float = Field(default=1, gt=0, le=1)
+    """Of the traces, how many are kept."""
+
+
 class Settings(BaseSettings):
     """All settings of the service. `extra` keys are refused, so that a typo is told."""
 
@@ -263,6 +274,7 @@ class Settings(BaseSettings):
     policy: PolicySettings = PolicySettings()
     promotion: PromotionSettings = Field(default_factory=PromotionSettings)
     nightly: NightlySettings = Field(default_factory=NightlySettings)
+    telemetry: TelemetrySettings = TelemetrySettings()
     console: ConsoleSettings = Field(default_factory=ConsoleSettings)
     personas_dirs: tuple[HomePath, ...] = ()
     """Folders of personas beside those shipped; a later one replaces a name of an earlier one."""
@@ -280,6 +292,8 @@ class Settings(BaseSettings):
     """Of the process: near it adapters are let go, then caches, then turns are refused; 0: no limit."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """From which level on the service logs, to standard error."""
+    log_format: Literal["text", "json"] = "text"
+    """Lines for people, or one JSON object a line with the ids of its trace."""
 
     @model_validator(mode="after")
     def _token_off_loopback(self) -> "Settings":

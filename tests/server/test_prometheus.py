@@ -94,16 +94,25 @@ def _play(service: Target) -> None:
     """A turn, a thumb, and the same over gRPC."""
     with httpx.Client(base_url=service.http, headers=BEARER, timeout=60) as http:
         http.post("/v1/games", json=GAME.model_dump(mode="json")).raise_for_status()
-        step = StepRequest(
-            game_id=GAME.game_id, observations=(observation(said("follow me"), me=me()),), max_wait_ms=2000
-        )
-        reply = http.post("/v1/step", json=step.model_dump(mode="json")).raise_for_status().json()
-        turn_id = reply["decisions"][0]["turn_id"]
+        turn_id = _first_decision(http)["turn_id"]
         http.post("/v1/ratings", json={"turn_id": turn_id, "player": "Alice", "value": 1}).raise_for_status()
     with grpc.insecure_channel(service.grpc) as channel:
         asked = townsfolk_pb2.InferRequest(persona="guard", context="hello", max_len=8, max_wait_ms=60_000)
         metadata = (("authorization", f"Bearer {TOKEN}"),)
         townsfolk_pb2_grpc.TownsfolkStub(channel).Infer(asked, metadata=metadata)
+
+
+def _first_decision(http: httpx.Client) -> Any:
+    """Says it again to a service that was too busy."""
+    while True:
+        seen = observation(said("follow me"), me=me())
+        step = StepRequest(game_id=GAME.game_id, observations=(seen,), max_wait_ms=2000)
+        reply = {"pending": 1, "decisions": []}
+        while reply["pending"] and not reply["decisions"]:
+            answer = http.post("/v1/step", json=step.model_dump(mode="json")).raise_for_status()
+            reply, step = answer.json(), StepRequest(game_id=GAME.game_id, max_wait_ms=2000)
+        if reply["decisions"]:
+            return reply["decisions"][0]
 
 
 def _ask(prometheus: httpx.Client, query: str) -> list[Any]:

@@ -10,6 +10,7 @@ import typer
 from townsfolk.cli import (
     audit,
     data,
+    db,
     health,
     metrics,
     models,
@@ -37,6 +38,7 @@ app.command("serve")(serve.serve)
 app.command("health")(health.health)
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
+app.add_typer(db.app, name="db")
 app.command("personas")(personas.personas)
 app.command("audit")(audit.audit)
 app.command("rules")(rules.rules)

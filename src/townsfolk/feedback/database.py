@@ -4,13 +4,15 @@ Errors of SQLAlchemy that mean "not now" (away, locked, read-only, full) become 
 one row is to blame for is left to the applier. Refuses to know what the rows mean.
 """
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.util.exc import CommandError
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import (
@@ -39,7 +41,8 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._engine = _make_engine(_parse(url))
-        self.name = self._engine.url.render_as_string(hide_password=True)
+        self.url = self._engine.url
+        self.name = self.url.render_as_string(hide_password=True)
 
     def migrate(self) -> None:
         """Bring the schema up to the newest version; data stays.
@@ -81,6 +84,33 @@ class Database:
     def forget_connections(self) -> None:
         """Connect anew next time: SQLite's that found a file read-only stay so when it no longer is."""
         self._engine.dispose()
+
+    def version(self) -> str:
+        """Of the schema; empty: there is none yet. Raises StoreError: the database is away."""
+        self._make_folder()
+        with self.transaction() as session:
+            return MigrationContext.configure(session.connection()).get_current_revision() or ""
+
+    def vacuum(self) -> None:
+        """Give the room of deleted rows back and tell the planner what there is.
+
+        Raises:
+            StoreError: the database is away, or in use for too long.
+        """
+        try:
+            if self.url.get_backend_name() == "sqlite":
+                self._vacuum_sqlite()
+            else:
+                with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                    connection.exec_driver_sql("VACUUM (ANALYZE)")
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            raise StoreError(f"database {self.name} can't be vacuumed: {_cause(error)}") from error
+
+    def _vacuum_sqlite(self) -> None:
+        """On the driver's own connection: SQLAlchemy's begins a transaction, where VACUUM is refused."""
+        with closing(self._engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
+            for statement in ("VACUUM", "ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                cursor.execute(statement)
 
     def close(self) -> None:
         self._engine.dispose()

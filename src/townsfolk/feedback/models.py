@@ -76,7 +76,12 @@ class TurnRow(Base):
     reply_tokens: Mapped[int] = mapped_column(Integer, doc="tokens of the reply")
     finish: Mapped[str] = mapped_column(String(16), doc="stop, length, cancelled, late or error")
 
-    __table_args__ = (Index(None, "game_id", "villager_id", "started_at"), Index(None, "adapter_hash"))
+    __table_args__ = (
+        Index(None, "game_id", "villager_id", "started_at"),
+        Index(None, "game_id", "player"),
+        Index(None, "adapter_hash", "persona", "started_at"),
+        Index(None, "started_at"),
+    )
 
 
 class ActionRow(Base):
@@ -145,7 +150,11 @@ class DemoRow(Base):
         JSON, doc="what a villager in the player's place would have seen before it (`types.Observation`)"
     )
 
-    __table_args__ = (Index(None, "game_id", "player"), Index(None, "demo_id", "number"))
+    __table_args__ = (
+        Index(None, "game_id", "player"),
+        Index(None, "demo_id", "number"),
+        Index(None, "received_at"),
+    )
 
 
 class EngagementRow(Base):
@@ -168,7 +177,12 @@ class EngagementRow(Base):
     received_at: Mapped[float] = mapped_column(Float, doc="when the service heard of it")
     turn_id: Mapped[str] = _id("the turn that it followed on; empty: none", server_default="")
 
-    __table_args__ = (Index(None, "game_id", "kind"), Index(None, "turn_id"))
+    __table_args__ = (
+        Index(None, "game_id", "kind"),
+        Index(None, "game_id", "player"),
+        Index(None, "turn_id"),
+        Index(None, "received_at"),
+    )
 
 
 class ForgottenRow(Base):

@@ -147,8 +147,11 @@ def _demo(session: Session, payload: dict[str, Any]) -> None:
 
 
 def _forget(session: Session, payload: dict[str, Any]) -> None:
+    forget(session, ForgetPlayer.model_validate(payload["body"]), payload["at"])
+
+
+def forget(session: Session, gone: ForgetPlayer, at: float) -> None:
     """Delete what was kept of the player. Turns with others that mention them stay."""
-    gone = ForgetPlayer.model_validate(payload["body"])
     in_game = select(TurnRow.turn_id).where(TurnRow.game_id == gone.game_id)
     turns = in_game.where(TurnRow.player == gone.player)
     for table in (RatingRow, ActionRow, FlagRow, EngagementRow):
@@ -156,7 +159,7 @@ def _forget(session: Session, payload: dict[str, Any]) -> None:
     session.execute(delete(RatingRow).where(RatingRow.player == gone.player, RatingRow.turn_id.in_(in_game)))
     for kept in (TurnRow, EngagementRow, DemoRow, MemoryRow):
         session.execute(delete(kept).where(kept.game_id == gone.game_id, kept.player == gone.player))
-    session.merge(ForgottenRow(who=player_hash(gone.game_id, gone.player), at=payload["at"]))
+    session.merge(ForgottenRow(who=player_hash(gone.game_id, gone.player), at=at))
 
 
 def _merge(
