@@ -1,6 +1,7 @@
 """What is in deploy/ keeps to the schemas of those who read it, and to the promises made of it."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -26,9 +27,9 @@ def documents() -> list[dict[str, Any]]:
 
 def pods() -> dict[str, dict[str, Any]]:
     """Of each manifest that starts pods, their specification."""
-    specs = {document["metadata"]["name"]: document["spec"] for document in documents() if "spec" in document}
-    jobs = {name: spec["jobTemplate"]["spec"] for name, spec in specs.items() if "jobTemplate" in spec}
-    return {name: spec["template"]["spec"] for name, spec in (specs | jobs).items() if "template" in spec}
+    specs = [(document["metadata"]["name"], document.get("spec", {})) for document in documents()]
+    started = [(name, spec.get("jobTemplate", {}).get("spec", spec)) for name, spec in specs]
+    return {name: spec["template"]["spec"] for name, spec in started if "template" in spec}
 
 
 def test_compose_keeps_to_its_schema() -> None:
@@ -107,7 +108,7 @@ def test_the_dashboard_names_each_panel_once() -> None:
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="HAProxy is not installed")
 def test_the_balancer_can_be_started() -> None:
     command = ["haproxy", "-c", "-f", str(DEPLOY / "haproxy" / "haproxy.cfg")]
-    where = {"TOWNSFOLK_1": "127.0.0.1", "TOWNSFOLK_2": "127.0.0.2"}
+    where = os.environ | {"TOWNSFOLK_1": "127.0.0.1", "TOWNSFOLK_2": "127.0.0.2"}
     done = subprocess.run(command, env=where, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -2,20 +2,18 @@
 
 import asyncio
 import contextlib
-import logging
 
 from townsfolk.cli.options import AsJson, ConfigFile, show
 from townsfolk.config import load_settings
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def serve(config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Serve games over HTTP and gRPC until ctrl-C or SIGTERM. Settings: --config, TOWNSFOLK_* variables."""
     from townsfolk import serving
+    from townsfolk.cli.logs import set_up
 
     settings = load_settings(config)
-    logging.basicConfig(level=settings.log_level.upper(), format=LOG_FORMAT)
+    set_up(settings)
 
     def tell(ports: serving.Ports) -> None:
         scheme = "https" if settings.tls.certificate else "http"

@@ -31,6 +31,7 @@ from townsfolk.gateway.permits import CALLER
 from townsfolk.gateway.service import Service
 from townsfolk.gateway.tls import Certificate
 from townsfolk.gateway.tokens import Tokens
+from townsfolk.gateway.tracing import call_span
 
 HEALTH_EVERY_S = 1.0
 STOP_GRACE_S = 2.0
@@ -184,7 +185,7 @@ class _Handlers:
         """Bound and count a call, and give its errors their status."""
         started, code = perf_counter(), grpc.StatusCode.UNKNOWN
         try:
-            with self._gate.enter():
+            with self._gate.enter(), call_span(route, context.invocation_metadata() or ()):
                 async with asyncio.timeout(self._longest_s):
                     yield
             code = grpc.StatusCode.OK

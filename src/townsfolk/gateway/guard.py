@@ -22,6 +22,7 @@ from townsfolk.gateway.limits import Gate
 from townsfolk.gateway.metrics import CallMetrics
 from townsfolk.gateway.permits import CALLER
 from townsfolk.gateway.tokens import Tokens
+from townsfolk.gateway.tracing import call_span
 
 NO_TOKEN = {"/healthz", "/readyz"}
 """What orchestrators probe, which have no token and learn nothing from it."""
@@ -96,12 +97,15 @@ class Guard:
             await self._app(scope, receive, send)
             return
         started, answer, code = perf_counter(), _Answer(send), "500"
-        try:
-            with suppress(_ClientGone):
-                await self._answer(scope, _Body(receive), answer)
-            code = str(answer.status or 499)  # 499, nginx's word: the client went before an answer
-        finally:
-            self._metrics.observe(_route(scope), code, perf_counter() - started)
+        with call_span(scope["method"], scope["headers"]) as span:
+            try:
+                with suppress(_ClientGone):
+                    await self._answer(scope, _Body(receive), answer)
+                code = str(answer.status or 499)  # 499, nginx's word: the client went before an answer
+            finally:
+                self._metrics.observe(_route(scope), code, perf_counter() - started)
+                span.update_name(f"{scope['method']} {_route(scope)}")
+                span.set_attribute("http.response.status_code", int(code))
 
     async def _answer(self, scope: Scope, body: _Body, answer: _Answer) -> None:
         try:

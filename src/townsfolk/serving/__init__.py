@@ -10,6 +10,8 @@ from townsfolk.gateway.http_app import Mounts
 from townsfolk.gateway.serve import Ports, serve
 from townsfolk.serving.desk import OperatorDesk
 from townsfolk.serving.rooms import Rooms
+from townsfolk.serving.tracing import exporting
+from townsfolk.serving.upkeep import sweep
 from townsfolk.serving.village import Village
 
 __all__ = ["Ports", "Rooms", "Village", "mounts", "run"]
@@ -23,16 +25,19 @@ async def run(settings: Settings, on_bound: Callable[[Ports], None] = lambda por
     Raises:
         ConfigError, ModelError, StoreError: what keeps it from serving, and the remedy.
     """
+    with exporting(settings.telemetry):
+        await _run(settings, on_bound)
+
+
+async def _run(settings: Settings, on_bound: Callable[[Ports], None]) -> None:
     rooms = await asyncio.to_thread(Rooms.open, settings)
     village = Village(rooms)
 
     def changed(name: str) -> None:
         rooms.turns.warm(rooms.library.get(name))
 
-    watches = [
-        asyncio.create_task(watch)
-        for watch in (rooms.promotions.watch(changed), rooms.memory.watch(changed), village.watch())
-    ]
+    watching = (rooms.promotions.watch(changed), rooms.memory.watch(changed), village.watch())
+    watches = [asyncio.create_task(watch) for watch in (*watching, sweep(settings.store))]
     try:
         await serve(village, settings, rooms.registry, on_bound, mounts(rooms, village))
     finally:

@@ -18,6 +18,7 @@ from townsfolk.errors import ModelError
 from townsfolk.interpreter import ChoiceCompiler, GrammarCompiler, Part, StreamParser, reply_grammar
 from townsfolk.serving.generate import Decoder, generate
 from townsfolk.serving.rewards import RewardModel
+from townsfolk.serving.tracing import trace_decoding
 from townsfolk.types import Offer, Sampling
 
 DECISION_PRIORITY = 1
@@ -137,6 +138,8 @@ class Generator:
                 yield part
             if event.finished:
                 draft.finish, draft.timings = event.finished, event.timings
+                if event.timings:
+                    trace_decoding(event.timings)
                 if event.finished == "error":
                     raise ModelError(event.error)
         for part in self._rest(draft, parser):

@@ -6,7 +6,10 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 
+from opentelemetry.trace import Span
+
 from townsfolk.agents import Occasion, RequestMatcher, Session
+from townsfolk.serving.tracing import TRACER
 from townsfolk.types import ActionSpec, Decision, Game, Observation, Refused, StepReply
 
 MAX_DECISIONS = 64
@@ -50,7 +53,7 @@ class GameState:
         self.next_up: dict[str, Cause] = {}
         self.under_way: dict[str, asyncio.Task[None]] = {}
         self.heard_at = time.monotonic()
-        self._ready: deque[Decision | Refused] = deque(maxlen=MAX_READY)
+        self._ready: deque[tuple[Decision | Refused, Span]] = deque(maxlen=MAX_READY)
         self._news = asyncio.Event()
 
     def session(self, villager_id: str) -> Session | None:
@@ -72,7 +75,7 @@ class GameState:
 
     def put(self, item: Decision | Refused) -> None:
         """Queue a decision for the game's next step; wakes a step that waits."""
-        self._ready.append(item)
+        self._ready.append((item, TRACER.start_span("delivery")))
         self._news.set()
 
     def end(self, villager_id: str, turn_id: str) -> Cause | None:
@@ -97,7 +100,11 @@ class GameState:
 
     def ready(self) -> StepReply:
         """What is ready now, in the order in which claims are settled: who saw it first, then by id."""
-        items = [self._ready.popleft() for _ in range(min(len(self._ready), MAX_DECISIONS))]
+        items: list[Decision | Refused] = []
+        for _ in range(min(len(self._ready), MAX_DECISIONS)):
+            item, delivery = self._ready.popleft()
+            items.append(item)
+            delivery.end()
         decisions = [item for item in items if isinstance(item, Decision)]
         return StepReply(
             decisions=tuple(sorted(decisions, key=lambda told: (told.snapshot_time, told.villager_id))),

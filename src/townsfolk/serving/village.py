@@ -17,6 +17,7 @@ from townsfolk.serving.delivery import frozen
 from townsfolk.serving.direct import DirectTurns
 from townsfolk.serving.games import Cause, GameState
 from townsfolk.serving.rooms import Rooms
+from townsfolk.serving.tracing import TRACER
 from townsfolk.serving.turns import sequences_of
 from townsfolk.serving.violations import flag_violations, freeze_as_told
 from townsfolk.types import (
@@ -177,7 +178,9 @@ class Village:
         """Run one turn and clear up after it; its errors go to the game as a refusal, never further."""
         villager = session.villager_id
         try:
-            await self._run(state, session, cause, turn_id)
+            told = {"villager": session.key, "kind": cause.occasion.kind.value, "turn_id": turn_id}
+            with TRACER.start_as_current_span("turn", attributes=told):
+                await self._run(state, session, cause, turn_id)
         except Busy as error:
             session.unheard(cause.observation.events)
             refusal = Refused(
