@@ -142,7 +142,7 @@ def test_old_rows_go_and_what_waits_for_review_stays(store: Store, settings: Sto
         store.record_turn(new_turn(name).model_copy(update={"started_at": now - age * DAY_S}))
     store.log(LogEntry(game_id="g", kind="joined"))
     store.drain()
-    decided = next(flag for flag in store.flags("open") if flag.turn_id == "of-decided")
+    decided = next(flag for flag in store.list_flags("open") if flag.turn_id == "of-decided")
     store.decide_flag(FlagDecision(id=decided.id, state="approved", note="", who="me"))
     store.drain()
     told = db(settings.model_copy(update={"keep_days": 30}), "vacuum")
@@ -165,7 +165,10 @@ def test_nothing_is_deleted_unless_a_term_is_set(store: Store, settings: StoreSe
     ("query", "index"),
     [
         ("SELECT * FROM turns WHERE game_id='g' AND villager_id='v' ORDER BY started_at DESC", "started_at"),
-        ("SELECT * FROM turns WHERE adapter_hash='a' AND persona='p' AND started_at > 1", "adapter_hash"),
+        (
+            "SELECT * FROM turns WHERE adapter_hash='a' AND persona='p' AND started_at > 1",
+            "persona_started_at",
+        ),
         ("SELECT turn_id FROM turns WHERE started_at < 1 LIMIT 500", "started_at"),
         ("DELETE FROM turns WHERE game_id='g' AND player='p'", "game_id_player"),
         ("DELETE FROM engagement WHERE game_id='g' AND player='p'", "game_id_player"),

@@ -107,7 +107,7 @@ def _first_decision(http: httpx.Client) -> Any:
     while True:
         seen = observation(said("follow me"), me=me())
         step = StepRequest(game_id=GAME.game_id, observations=(seen,), max_wait_ms=2000)
-        reply = {"pending": 1, "decisions": []}
+        reply: dict[str, Any] = {"pending": 1, "decisions": []}
         while reply["pending"] and not reply["decisions"]:
             answer = http.post("/v1/step", json=step.model_dump(mode="json")).raise_for_status()
             reply, step = answer.json(), StepRequest(game_id=GAME.game_id, max_wait_ms=2000)

@@ -29,14 +29,14 @@ def prune(database: Database, before: float) -> int:
     return of_turns + sum(rest)
 
 
-def _old_turns(before: float) -> Select[tuple[str]]:
+def _old_turns(before: float) -> Select[str]:
     awaited = select(FlagRow.turn_id).where(FlagRow.state == "open")
     return select(TurnRow.turn_id).where(TurnRow.started_at < before, TurnRow.turn_id.not_in(awaited))
 
 
 def _in_portions(
     database: Database,
-    old: Select[tuple[str]] | Select[tuple[int]],
+    old: Select[str] | Select[int],
     key: InstrumentedAttribute[str] | InstrumentedAttribute[int],
     dependants: Sequence[type[RatingRow] | type[ActionRow] | type[FlagRow]] = (),
 ) -> int:

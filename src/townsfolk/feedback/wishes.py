@@ -31,5 +31,6 @@ def renew(database: Database, wished: dict[str, float]) -> None:
             session.merge(ForgottenRow(who=who, at=at))
         for table in (TurnRow, EngagementRow, DemoRow, MemoryRow):
             for game_id, player in session.execute(select(table.game_id, table.player).distinct()).all():
-                if at := wished.get(player_hash(game_id, player)):
-                    forget(session, ForgetPlayer(game_id=game_id, player=player), at)
+                who = player_hash(game_id, player)
+                if who in wished:
+                    forget(session, ForgetPlayer(game_id=game_id, player=player), wished[who])
