@@ -161,7 +161,8 @@ def _runs(text: str) -> set[tuple[str, ...]]:
 
 def play(attacks: list[Attack], http: httpx.Client) -> list[Row]:
     """Each attack once; what went wrong is told as it happens."""
-    attacker, rows = Attacker(http), {}
+    attacker = Attacker(http)
+    rows: dict[str, Row] = {}
     for number, attack in enumerate(attacks):
         row = rows.setdefault(attack.by, Row(attack.by))
         answer = attacker.request(attack) if attack.by == "api" else attacker.meet(attack, number)

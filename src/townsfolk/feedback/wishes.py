@@ -27,8 +27,8 @@ def read(database: Database) -> dict[str, float]:
 def renew(database: Database, wished: dict[str, float]) -> None:
     """Forget them again, where they are known. Raises StoreError: the database is away."""
     with database.transaction() as session:
-        for who, at in wished.items():
-            session.merge(ForgottenRow(who=who, at=at))
+        for who, since in wished.items():
+            session.merge(ForgottenRow(who=who, at=since))
         for table in (TurnRow, EngagementRow, DemoRow, MemoryRow):
             for game_id, player in session.execute(select(table.game_id, table.player).distinct()).all():
                 who = player_hash(game_id, player)

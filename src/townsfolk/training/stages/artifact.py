@@ -90,6 +90,7 @@ def write_adapter(
     state: dict[str, Any] = peft.get_peft_model_state_dict(model, weights, adapter_name=adapter_name)
     halves = {name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in state.items()}
     save_file(halves, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    (folder / WEIGHTS_FILE).chmod(0o644)  # it is written for its owner alone; who serves may be another
     config = {key: _plain(value) for key, value in model.peft_config[adapter_name].to_dict().items()}
     kept = {key: config[key] for key in KEPT} | {"base_model_name_or_path": reference, "inference_mode": True}
     text = json.dumps(kept, indent=1, sort_keys=True) + "\n"
