@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from townsfolk.agents.occasion import Occasion
 from townsfolk.agents.session import Session, Window
 from townsfolk.agents.template import ChatTemplate
-from townsfolk.agents.words import without_asides
+from townsfolk.agents.words import heard
 from townsfolk.errors import InvalidRequest
 from townsfolk.types import EventKind, Persona, fill
 
@@ -121,7 +121,7 @@ def _shortened(messages: Messages) -> Messages:
 def _happened(occasion: Occasion, name: str) -> str:
     """Lines of a play, so that the model knows whom it speaks for without a prompt of its own."""
     if occasion.kind is EventKind.SPOKEN_TO:
-        return f"{occasion.player} to {name}: {without_asides(occasion.text)}"
+        return f"{occasion.player} to {name}: {heard(occasion.text)}"
     if occasion.kind is EventKind.GIFT:
         return f"{occasion.player} gives {name} a present."
     if occasion.kind is EventKind.PUNCHED:

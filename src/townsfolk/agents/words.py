@@ -8,7 +8,8 @@ SLOTS = frozenset({"{item}", "{node}", "{player}"})
 """Placeholders in an action's phrases."""
 ECHO = 0.7
 RUN = 5
-_ASIDE = re.compile(r"\([^)]*\)?")
+_ASIDE = re.compile(r"\([^)]*\)?|<(\w+)[^<>]*>[^<>]*</\1>|<[^<>]*>")
+_GESTURE = re.compile(r"\*[^*]*\*")
 _NO_BRACKETS = str.maketrans("()", "  ")
 
 
@@ -17,9 +18,15 @@ def without_asides(text: str) -> str:
     return text.translate(_NO_BRACKETS)
 
 
+def heard(text: str) -> str:
+    """A player's words as they are shown: what stands in round brackets is how a villager is told what is so,
+    and markup is how programs are told, so neither is there."""
+    return " ".join(_ASIDE.sub(" ", text).split()) or "…"
+
+
 def spoken(text: str) -> str:
-    """What a player asks with: nothing in brackets counts, which is how a villager is told what is so."""
-    return _ASIDE.sub(" ", text)
+    """What a player asks with: of what is heard, all but what they say they are doing (*gives gold*)."""
+    return _GESTURE.sub(" ", heard(text))
 
 
 def call(name: str, title: str = "") -> str:
@@ -29,15 +36,15 @@ def call(name: str, title: str = "") -> str:
 
 def echoes(sentence: str, said: str) -> bool:
     """Whether `sentence` only gives back what was `said`: small models do so where they know no answer."""
-    spoken, heard = words(sentence), frozenset(words(said))
-    return len(spoken) >= 3 and sum(word in heard for word in spoken) >= ECHO * len(spoken)
+    ours, theirs = words(sentence), frozenset(words(said))
+    return len(ours) >= 3 and sum(word in theirs for word in ours) >= ECHO * len(ours)
 
 
 def recites(sentence: str, secret: str) -> bool:
     """Whether `sentence` tells `RUN` words or more of `secret` in their order."""
-    spoken, kept = words(sentence), words(secret)
+    ours, kept = words(sentence), words(secret)
     runs = {tuple(kept[start : start + RUN]) for start in range(len(kept) - RUN + 1)}
-    return any(tuple(spoken[start : start + RUN]) in runs for start in range(len(spoken) - RUN + 1))
+    return any(tuple(ours[start : start + RUN]) in runs for start in range(len(ours) - RUN + 1))
 
 
 def phrase_words(phrase: str) -> list[str]:

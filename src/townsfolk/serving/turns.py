@@ -102,10 +102,10 @@ class TurnRunner:
         """
         occasion = cause.occasion
         adapter = self.shelf.hash_of(persona.name, session.key)
-        persona = as_served(persona, adapter)
+        own, persona = persona, as_served(persona, adapter)
         turn = Delivery(self.policy, state, session, persona, view, occasion, turn_id)
         text = self.prompts.window_text(session, occasion, told(session, view, occasion, persona))
-        offers = offers_for(state.game.actions, _open_to(state, persona, occasion, view), view)
+        offers = offers_for(state.game.actions, _open_to(state, persona, own, occasion, view), view)
         draft, started = Draft(), time.time()
         parts = self.generator.parts(
             draft,
@@ -134,11 +134,15 @@ def sequences_of(villager: str) -> tuple[str, str]:
     return villager, f"{villager}/decides"
 
 
-def _open_to(state: GameState, persona: Persona, occasion: Occasion, view: View) -> set[str]:
+def _open_to(state: GameState, persona: Persona, own: Persona, occasion: Occasion, view: View) -> set[str]:
     """What it was asked for and does on request, else what the persona does of itself on this occasion.
 
     An unaided persona is free, but for what players may lose by: no sign, book or name brings that about,
-    only words of who speaks that have to do with it.
+    only words of who speaks that have to do with it, or what it does of itself on this occasion.
+
+    Args:
+        persona: as it is served.
+        own: as it was written.
     """
     said = spoken(defuse(occasion.text)) if occasion.speech else ""
     unasked = set(getattr(persona.unasked, occasion.kind.value))
@@ -147,4 +151,5 @@ def _open_to(state: GameState, persona: Persona, occasion: Occasion, view: View)
     if not occasion.speech:
         return unasked
     weighty = (spec for spec in state.game.actions if is_weighty(spec, view))
-    return unasked - {spec.name for spec in weighty if not state.matcher.speaks_of(said, spec, view)}
+    barred = {spec.name for spec in weighty if not state.matcher.speaks_of(said, spec, view)}
+    return unasked - barred | set(getattr(own.unasked, occasion.kind.value))
