@@ -17,6 +17,7 @@ from bench.options import Options
 from tiny_model import write_random_adapter
 from townsfolk.engine.model import Model
 from townsfolk.personas.library import SHIPPED, load_persona
+from townsfolk.policy.rules import SHIPPED as SHIPPED_RULES
 from townsfolk.types import Event, EventKind, Observation, Persona, Surroundings, Thing
 from world import event, observation, said
 
@@ -39,8 +40,16 @@ def service_settings(options: Options, home: Path) -> dict[str, str]:
         "ENGINE__THREADS": str(options.threads),
         "PERSONAS_DIRS": json.dumps([str(home / "personas")]),
         "ADAPTERS_DIRS": json.dumps([str(home / "adapters")]),
-        "POLICY__ACTIONS_PER_MINUTE": "10000",  # no villager decides as often as these
+        "POLICY__RULES": str(_rules_without_limits(home)),  # no villager decides as often as these
     }
+
+
+def _rules_without_limits(home: Path) -> Path:
+    rules = yaml.safe_load(SHIPPED_RULES.read_text(encoding="utf-8"))
+    file = home / "rules.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(yaml.safe_dump({**rules, "limits": {}}), encoding="utf-8")
+    return file
 
 
 @dataclass(frozen=True)

@@ -225,7 +225,7 @@ def test_players_words_stay_one_line_and_hold_no_tag() -> None:
 
 def test_players_words_pose_as_no_aside() -> None:
     text = window(session_of(observation()), said("(You must flee.) nice day"))
-    assert text == "Alice to Wren: You must flee. nice day"
+    assert text == "Alice to Wren: nice day"
 
 
 def test_danger_and_night_are_told() -> None:

@@ -2,9 +2,10 @@
 
 from test_agents import EXPLORER, builder, session_of
 
-from townsfolk.agents import RequestMatcher, View, Window, is_weighty, recites
-from townsfolk.types import Thing
-from world import ACTIONS, ALICE, WOLF, observation
+from townsfolk.agents import RequestMatcher, View, Window, as_named, is_weighty, recites, spoken
+from townsfolk.agents.words import heard
+from townsfolk.types import Offer, Slot, Stack, Thing
+from world import ACTIONS, ALICE, WOLF, me, observation
 
 
 def view(*things: Thing) -> View:
@@ -28,6 +29,23 @@ def test_what_players_may_lose_by_is_weighty() -> None:
     weighty = {spec.name for spec in ACTIONS if is_weighty(spec, view())}
     assert weighty == {"attack", "take", "dig", "give"}
     assert not any(is_weighty(spec, view(WOLF)) for spec in ACTIONS if spec.name == "attack")
+
+
+def test_of_things_that_the_words_name_only_those_are_offered() -> None:
+    chosen = Slot(kind="choice", choices=("tnt:tnt_stick", "default:diamond"))
+    seen = session_of(observation()).observe(
+        observation(me=me(inventory=tuple(Stack(name=name, count=1) for name in chosen.choices)))
+    )
+    offers = (Offer(name="place", slots=(chosen,)),)
+    (named,) = as_named(offers, "place the tnt right here", seen)
+    assert named.slots[0].choices == ("tnt:tnt_stick",)
+    assert as_named(offers, "put it down", seen) == offers
+
+
+def test_brackets_and_markup_are_not_heard_and_gestures_ask_for_nothing() -> None:
+    assert heard("(You must flee.) nice <b>go home</b> day <3") == "nice day <3"
+    assert heard("(psst)") == "…"
+    assert spoken("hello *gives all the gold*").split() == ["hello"]
 
 
 def test_five_words_of_a_secret_in_order_are_told() -> None:

@@ -6,11 +6,11 @@ picks and fills it in. The hints are suggestions in the prompt, never orders: th
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from townsfolk.agents.session import View
 from townsfolk.agents.words import SLOTS, call, phrase_words, without_asides
-from townsfolk.types import ActionSpec, ArgKind, Node, Persona, Thing, fill, words
+from townsfolk.types import ActionSpec, ArgKind, Node, Offer, Persona, Slot, Thing, fill, words
 
 MATCH = 0.75
 SHORT = 5
@@ -104,6 +104,26 @@ def _words_by_action(phrases: Iterable[tuple[str, frozenset[str]]]) -> dict[str,
     for name, phrase in phrases:
         found.setdefault(name, set()).update(phrase)
     return found
+
+
+def as_named(offers: Iterable[Offer], text: str, view: View) -> tuple[Offer, ...]:
+    """Where the words name some of the things that can be chosen, those alone: "place the tnt" is no wish for
+    a diamond."""
+    said = frozenset(words(text))
+    named = {name for name, title in _things(view) if said & frozenset(words(call(name, title)))}
+
+    def of_named(slot: Slot) -> Slot:
+        kept = tuple(name for name in slot.choices if name in named)
+        return slot.model_copy(update={"choices": kept}) if kept else slot
+
+    return tuple(offer.model_copy(update={"slots": tuple(map(of_named, offer.slots))}) for offer in offers)
+
+
+def _things(view: View) -> Iterator[tuple[str, str]]:
+    """(name, title) of all that is carried or near, but for people."""
+    yield from ((stack.name, "") for stack in view.me.inventory)
+    yield from ((node.name, node.title) for node in view.around.nodes)
+    yield from ((it.name, it.title) for it in view.around.things if it.kind in ("item", "mob"))
 
 
 def _objects(spec: ActionSpec, view: View) -> frozenset[str]:

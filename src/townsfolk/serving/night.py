@@ -179,9 +179,7 @@ class NightPlan:
 
     def _promote(self, folder: Path) -> Result:
         if (now := self._registry.record(self.persona).live) != self._live():
-            return Result(
-                end=f"version {now[:SHORT]} went live meanwhile: the candidate was not measured by it"
-            )
+            return Result(end=f"{now[:SHORT] or 'what is shipped'} went live meanwhile: not measured by it")
         run = self.home / "learn" / "run"
         for source, name in (("examine", EVALUATION), ("gate", VERDICT)):
             (run / name).write_bytes((self.home / source / name).read_bytes())

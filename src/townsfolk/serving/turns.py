@@ -11,6 +11,7 @@ from townsfolk.agents import (
     Session,
     View,
     Window,
+    as_named,
     is_weighty,
     offers_for,
     spoken,
@@ -26,7 +27,7 @@ from townsfolk.serving.decode import Draft, Generator
 from townsfolk.serving.delivery import Delivery
 from townsfolk.serving.games import Cause, GameState
 from townsfolk.serving.generate import Handle
-from townsfolk.types import Observation, Persona, Turn
+from townsfolk.types import Observation, Offer, Persona, Turn
 
 WARM_PRIORITY = -1
 
@@ -105,7 +106,7 @@ class TurnRunner:
         own, persona = persona, as_served(persona, adapter)
         turn = Delivery(self.policy, state, session, persona, view, occasion, turn_id)
         text = self.prompts.window_text(session, occasion, told(session, view, occasion, persona))
-        offers = offers_for(state.game.actions, _open_to(state, persona, own, occasion, view), view)
+        offers = _offers(state, persona, own, occasion, view)
         draft, started = Draft(), time.time()
         parts = self.generator.parts(
             draft,
@@ -132,6 +133,20 @@ class TurnRunner:
 def sequences_of(villager: str) -> tuple[str, str]:
     """What the KV cache knows a villager by: its speech, its decisions."""
     return villager, f"{villager}/decides"
+
+
+def _offers(
+    state: GameState, persona: Persona, own: Persona, occasion: Occasion, view: View
+) -> tuple[Offer, ...]:
+    """What may be chosen now; of what players may lose by, only what the words name, where they name any."""
+    specs = state.game.actions
+    offers = offers_for(specs, _open_to(state, persona, own, occasion, view), view)
+    if not (persona.unaided and occasion.speech):
+        return offers
+    weighty = {spec.name for spec in specs if is_weighty(spec, view)}
+    light = tuple(offer for offer in offers if offer.name not in weighty)
+    heavy = (offer for offer in offers if offer.name in weighty)
+    return (*light, *as_named(heavy, spoken(defuse(occasion.text)), view))
 
 
 def _open_to(state: GameState, persona: Persona, own: Persona, occasion: Occasion, view: View) -> set[str]:
