@@ -42,6 +42,13 @@ def test_of_things_that_the_words_name_only_those_are_offered() -> None:
     assert as_named(offers, "put it down", seen) == offers
 
 
+def test_a_harmless_creature_is_offered_only_where_it_is_named() -> None:
+    sheep = Thing(kind="mob", name="mobs_animal:sheep_white", title="Sheep", distance=3, direction="north")
+    offers = (Offer(name="attack", slots=(Slot(kind="choice", choices=(sheep.name,)),)),)
+    assert as_named(offers, "attack mia", view(sheep)) == ()
+    assert as_named(offers, "attack the sheep", view(sheep)) == offers
+
+
 def test_brackets_and_markup_are_not_heard_and_gestures_ask_for_nothing() -> None:
     assert heard("(You must flee.) nice <b>go home</b> day <3") == "nice day <3"
     assert heard("(psst)") == "…"

@@ -108,15 +108,18 @@ def _words_by_action(phrases: Iterable[tuple[str, frozenset[str]]]) -> dict[str,
 
 def as_named(offers: Iterable[Offer], text: str, view: View) -> tuple[Offer, ...]:
     """Where the words name some of the things that can be chosen, those alone: "place the tnt" is no wish for
-    a diamond."""
+    a diamond. A harmless creature is to be chosen only where it is named."""
     said = frozenset(words(text))
     named = {name for name, title in _things(view) if said & frozenset(words(call(name, title)))}
+    harmless = {it.name for it in view.around.things if it.kind == "mob" and not it.hostile}
 
     def of_named(slot: Slot) -> Slot:
-        kept = tuple(name for name in slot.choices if name in named)
-        return slot.model_copy(update={"choices": kept}) if kept else slot
+        kept = [name for name in slot.choices if name in named]
+        kept = kept or [name for name in slot.choices if name not in harmless]
+        return slot.model_copy(update={"choices": tuple(kept)})
 
-    return tuple(offer.model_copy(update={"slots": tuple(map(of_named, offer.slots))}) for offer in offers)
+    narrowed = (offer.model_copy(update={"slots": tuple(map(of_named, offer.slots))}) for offer in offers)
+    return tuple(it for it in narrowed if all(slot.kind != "choice" or slot.choices for slot in it.slots))
 
 
 def _things(view: View) -> Iterator[tuple[str, str]]:

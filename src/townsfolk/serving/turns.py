@@ -143,7 +143,7 @@ def _offers(
     offers = offers_for(specs, _open_to(state, persona, own, occasion, view), view)
     if not (persona.unaided and occasion.speech):
         return offers
-    weighty = {spec.name for spec in specs if is_weighty(spec, view)}
+    weighty = {spec.name for spec in specs if spec.hostile or is_weighty(spec, view)}
     light = tuple(offer for offer in offers if offer.name not in weighty)
     heavy = (offer for offer in offers if offer.name in weighty)
     return (*light, *as_named(heavy, spoken(defuse(occasion.text)), view))
