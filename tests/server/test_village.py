@@ -333,12 +333,9 @@ def test_pieces_of_a_reply_join_to_its_text(rooms: Rooms) -> None:
         request = InferRequest(persona="explorer", context="hello", max_len=200)
         return "".join([chunk.text async for chunk in village.infer_stream(request)])
 
-    for _ in range(5):  # what the random model says is now and then against a rule, and not told
-        text = play(rooms, scene)
-        rooms.store.drain()
-        (row,) = rooms.store.recent_turns("", "", 1)
-        if all(verdict.allowed for verdict in row.verdicts):
-            break
+    text = play(rooms, scene)
+    rooms.store.drain()
+    (row,) = rooms.store.recent_turns("", "", 1)
     assert text.removesuffix("…") == row.reply.removeprefix("[[ACTION:wave]]").strip()
 
 
@@ -364,7 +361,7 @@ def test_policy_is_asked_with_the_games_registry(rooms: Rooms) -> None:
         asked = [
             Action(name="follow", args=("Alice",)),
             Action(name="fly"),
-            Action(name="say", args=("/grantme all",)),
+            Action(name="place", args=("default:lava_source",)),
         ]
         verdicts = [await village.check(CheckRequest(persona="explorer", action=action)) for action in asked]
         return [verdict.allowed for verdict in verdicts]
