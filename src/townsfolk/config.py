@@ -225,6 +225,8 @@ class NightlySettings(Section):
 
     home: HomePath = Field(default_factory=lambda: default_home() / "nightly")
     """A folder for each night, its steps and its report."""
+    keep: int = Field(default=7, ge=1)
+    """Nights whose folders stay; older ones go when a night begins, with what players said in them."""
     stage: Literal["kto", "ppo"] = "kto"
     """How a candidate learns: from thumbs, or from the reward model."""
     recipes: HomePath = Path("configs")

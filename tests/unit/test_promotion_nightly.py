@@ -28,7 +28,7 @@ def noted(log: Path, name: str, *, end: str = "", kill: bool = False, continues:
 
 
 def night(home: Path, *steps: Step) -> dict[str, object]:
-    with night_folder(home) as folder:
+    with night_folder(home, keep=1) as folder:
         return Night("guard", folder, steps).run()
 
 
@@ -60,10 +60,18 @@ def test_a_step_may_end_the_night(tmp_path: Path) -> None:
 
 def test_a_night_of_yesterday_is_left(tmp_path: Path) -> None:
     (tmp_path / "20200101-023000" / "a").mkdir(parents=True)
-    with night_folder(tmp_path) as folder:
+    with night_folder(tmp_path, keep=1) as folder:
         assert folder.name > "2026"
 
 
+def test_old_nights_go_when_one_begins(tmp_path: Path) -> None:
+    for day in (1, 2, 3):
+        (tmp_path / f"2020010{day}-023000" / "collect").mkdir(parents=True)
+    with night_folder(tmp_path, keep=2):
+        left = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
+    assert left == ["20200102-023000", "20200103-023000"]
+
+
 def test_one_night_at_a_time(tmp_path: Path) -> None:
-    with night_folder(tmp_path), pytest.raises(InvalidRequest, match="another townsfolk nightly"):
+    with night_folder(tmp_path, keep=1), pytest.raises(InvalidRequest, match="another townsfolk nightly"):
         night(tmp_path)

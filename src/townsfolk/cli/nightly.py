@@ -52,7 +52,7 @@ def _night(settings: Settings, persona: str, config: Path | None, quiet: bool) -
         if not quiet:
             print(f"{persona}: {step}", flush=True)
 
-    with night_folder(settings.nightly.home / persona) as folder:
+    with night_folder(settings.nightly.home / persona, settings.nightly.keep) as folder:
         plan = NightPlan(persona, folder, settings, promote, config)
         report = Night(persona, folder, plan.steps(), told).run()
     told(f"{report['outcome']} ({folder / PAGE})")

@@ -97,10 +97,11 @@ class Night:
 
 
 @contextmanager
-def night_folder(home: Path) -> Iterator[Path]:
+def night_folder(home: Path, keep: int) -> Iterator[Path]:
     """The folder of the night that is not over yet, else of a new one; held so that nobody else has it.
 
     A night that can't come to its end is left after a day: its data is old, and its fault may be in it.
+    Of those before, the last `keep` stay: what players said is in them.
 
     Raises:
         InvalidRequest: another process is at it.
@@ -111,6 +112,8 @@ def night_folder(home: Path) -> Iterator[Path]:
             name = nights[-1] if nights else ""
             if name <= _named(time.time() - DAY_S) or (home / name / REPORT).exists():
                 name = _named(time.time())
+            for old in nights[:-keep]:
+                shutil.rmtree(home / old)
             yield home / name
     except BlockingIOError as error:
         raise InvalidRequest(f"{home} is in use: another townsfolk nightly runs; wait for it") from error
