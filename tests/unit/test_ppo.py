@@ -140,6 +140,7 @@ def test_the_reward_model_judges_as_its_adapter_alone_does(served: ServedBase, t
 
     manifest = ppo.run(told, served, ROWS, quiet=True, judges=[listening])
     assert manifest.parent == served.check_adapter(parent)
+    assert manifest.reward_model == served.check_adapter(folder)
     assert "reward_model" not in manifest.settings  # a folder of this machine
     assert logged(told)[0]["kl"] == 0
     judge = text_judge(told, served)

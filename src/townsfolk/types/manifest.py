@@ -24,6 +24,8 @@ class Manifest(Message):
     """Of the chat template it was trained with."""
     parent: str = ""
     """Content hash of the adapter it was continued from; empty: from the base model."""
+    reward_model: str = ""
+    """Content hash of the adapter that judged the replies it learnt from; empty: none did."""
     dataset_hash: str
     rows: int = Field(ge=0)
     steps: int = Field(ge=0)

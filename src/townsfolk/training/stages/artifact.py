@@ -45,6 +45,7 @@ class Trained:
 
     Attributes:
         parent: content hash of the adapter it was continued from, or "".
+        reward_model: content hash of the adapter that judged replies, or "".
         steps: of the optimizer.
     """
 
@@ -54,6 +55,7 @@ class Trained:
     rows: int
     steps: int
     parent: str = ""
+    reward_model: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -124,6 +126,7 @@ def _manifest(trained: Trained, content_hash: str) -> Manifest:
         base=trained.served.reference,
         template_hash=trained.served.template_hash,
         parent=trained.parent,
+        reward_model=trained.reward_model,
         dataset_hash=trained.dataset_hash,
         rows=trained.rows,
         steps=trained.steps,

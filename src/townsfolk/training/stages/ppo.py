@@ -38,7 +38,7 @@ from townsfolk.training.stages.ppo_checkpoint import (
     save_checkpoint,
 )
 from townsfolk.training.stages.ppo_experience import Experience, Judge, look_at, padded
-from townsfolk.training.stages.ppo_judges import judges_of, text_weights
+from townsfolk.training.stages.ppo_judges import judge_hash, judges_of, text_weights
 from townsfolk.training.stages.ppo_rollout import Sampled, Sampling, sample_replies
 from townsfolk.training.stages.ppo_trunk import POLICY, Trunk
 from townsfolk.training.stages.run import Run, open_run
@@ -75,6 +75,7 @@ def run(
             rows=len(rows.train),
             steps=ppo.kept_step,
             parent=parent,
+            reward_model=judge_hash(config, served),
             metrics=ppo.kept_figures,
         )
         return save_adapter(model, config.output_dir, trained, POLICY)

@@ -27,6 +27,11 @@ def judges_of(config: PpoConfig, served: ServedBase, trunk: Trunk) -> list[Judge
     return [*found, reward_model(config, served, trunk)] if config.reward_model else found
 
 
+def judge_hash(config: PpoConfig, served: ServedBase) -> str:
+    """The reward model's content hash; "" where the settings name none."""
+    return served.check_adapter(adapter_folder(config.reward_model)) if config.reward_model else ""
+
+
 def text_weights(config: PpoConfig) -> dict[str, float]:
     """Functions of the text that are worth something."""
     weights = {name: float(getattr(config, name)) for name in REWARDS}
