@@ -147,7 +147,9 @@ class AgentSettings(Section):
     context_windows: int = Field(default=32, ge=1, le=256)
     """Ring buffer: this many turns of a villager are remembered word for word."""
     turn_timeout_ms: int = Field(default=10_000, ge=100, le=120_000)
-    """A turn that is not done by then is dropped."""
+    """A reply that is not done, or that the game has not begun to take, by then is dropped."""
+    decision_timeout_ms: int = Field(default=5_000, ge=100, le=120_000)
+    """The same of a decision without words: what it was made from holds less long than a player waits."""
     game_timeout_s: float = Field(default=60, ge=5, le=86_400)
     """A game not heard of for so long has gone: its turns are dropped and its villagers' memory is freed."""
     best_of: int = Field(default=1, ge=1, le=8)

@@ -68,7 +68,8 @@ TURNS = (
     Metric(
         "townsfolk_fallbacks_total",
         "counter",
-        "Turns that do not come, so that the game's script goes on: busy, frozen, late or invalid",
+        "Turns that do not come, so that the game's script goes on: busy, frozen, late, stale (done, but not "
+        "asked for in time) or invalid",
         ("reason",),
     ),
     Metric(

@@ -3,13 +3,13 @@
 import time
 from math import ceil
 
-from townsfolk.agents import Occasion, Session, View, echoes, recites
+from townsfolk.agents import Session, View, echoes, recites
 from townsfolk.agents.prompt import opening
 from townsfolk.engine import Finish
 from townsfolk.interpreter import Part
 from townsfolk.policy.check import Policy
 from townsfolk.serving.decode import Draft
-from townsfolk.serving.games import GameState
+from townsfolk.serving.games import Cause, GameState, Wanted
 from townsfolk.serving.judge import Judge
 from townsfolk.types import Action, Decision, Persona, Refused, Turn
 
@@ -24,11 +24,12 @@ class Delivery:
         session: Session,
         persona: Persona,
         view: View,
-        occasion: Occasion,
+        cause: Cause,
         turn_id: str,
     ) -> None:
         self._state, self._session = state, session
-        self._persona, self._view, self._occasion = persona, view, occasion
+        self._persona, self._view, self._occasion = persona, view, cause.occasion
+        self._wanted = Wanted(cause.deadline)
         self.turn_id = turn_id
         self.sent = 0
         self._spoken = self._frozen = False
@@ -47,7 +48,12 @@ class Delivery:
             self._send(speech, allowed, done=not self._occasion.speech)  # a decision is one tag
 
     def close(self, finish: Finish) -> None:
-        """Tell the game that nothing more comes of this turn; who was spoken to is never just silent."""
+        """Tell the game that nothing more comes of this turn; who was spoken to is never just silent.
+
+        A turn that is late with nothing sent is refused as a whole, by who runs it.
+        """
+        if finish == "late" and not self.sent:
+            return
         at_a_loss = not self._spoken and not self._frozen and finish in ("stop", "length")
         silent = self._occasion.speech and at_a_loss
         if self._occasion.speech or not self.sent:
@@ -91,7 +97,7 @@ class Delivery:
         )
         self.sent += 1
         self._spoken |= bool(speech)
-        self._state.put(decision)
+        self._state.put(decision, self._wanted)
 
 
 def frozen(villager_id: str, seconds: float) -> Refused:

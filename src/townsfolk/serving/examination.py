@@ -212,7 +212,9 @@ def _aside(settings: Settings, folder: Path, adapter_dirs: Iterable[Path]) -> Se
         update={
             "store": store,
             "promotion": settings.promotion.model_copy(update={"registry_dir": folder / "registry"}),
-            "agents": settings.agents.model_copy(update={"turn_timeout_ms": PATIENCE_MS}),
+            "agents": settings.agents.model_copy(
+                update={"turn_timeout_ms": PATIENCE_MS, "decision_timeout_ms": PATIENCE_MS}
+            ),
             "adapters_dirs": (*settings.adapters_dirs, *adapter_dirs),
         }
     )

@@ -3,8 +3,10 @@
 import asyncio
 import time
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 
 from opentelemetry.trace import Span
 
@@ -31,6 +33,24 @@ class Cause:
     deadline: float
 
 
+@dataclass
+class Wanted:
+    """How long the game wants what comes of one turn.
+
+    Attributes:
+        until: on the monotonic clock; what the game has not taken by then was decided on too old a view.
+        begun: it has taken the first part: the rest follows however late, so that no reply is torn.
+    """
+
+    until: float = inf
+    begun: bool = False
+
+    def takes(self, now: float) -> bool:
+        """Whether the next part goes to the game."""
+        self.begun |= now <= self.until
+        return self.begun
+
+
 class GameState:
     """What the service knows of a game, from its greeting until it greets again.
 
@@ -53,7 +73,7 @@ class GameState:
         self.next_up: dict[str, Cause] = {}
         self.under_way: dict[str, asyncio.Task[None]] = {}
         self.heard_at = time.monotonic()
-        self._ready: deque[tuple[Decision | Refused, Span]] = deque(maxlen=MAX_READY)
+        self._ready: deque[tuple[Decision | Refused, Wanted, Span]] = deque(maxlen=MAX_READY)
         self._news = asyncio.Event()
 
     def session(self, villager_id: str) -> Session | None:
@@ -73,9 +93,13 @@ class GameState:
             del self.sessions[unused]
         return self.sessions.setdefault(session.villager_id, session)
 
-    def put(self, item: Decision | Refused) -> None:
-        """Queue a decision for the game's next step; wakes a step that waits."""
-        self._ready.append((item, TRACER.start_span("delivery")))
+    def put(self, item: Decision | Refused, wanted: Wanted | None = None) -> None:
+        """Queue a decision for the game's next step; wakes a step that waits.
+
+        Args:
+            wanted: the turn's, shared by all its parts; None: for ever.
+        """
+        self._ready.append((item, wanted or Wanted(), TRACER.start_span("delivery")))
         self._news.set()
 
     def end(self, villager_id: str, turn_id: str) -> Cause | None:
@@ -100,17 +124,27 @@ class GameState:
 
     def ready(self) -> StepReply:
         """What is ready now, in the order in which claims are settled: who saw it first, then by id."""
-        items: list[Decision | Refused] = []
-        for _ in range(min(len(self._ready), MAX_DECISIONS)):
-            item, delivery = self._ready.popleft()
-            items.append(item)
-            delivery.end()
+        items = list(self._taken(time.monotonic()))
         decisions = [item for item in items if isinstance(item, Decision)]
         return StepReply(
             decisions=tuple(sorted(decisions, key=lambda told: (told.snapshot_time, told.villager_id))),
             refused=tuple(item for item in items if isinstance(item, Refused)),
             pending=len(self.turns) + len(self._ready),
         )
+
+    def _taken(self, now: float) -> Iterator[Decision | Refused]:
+        """What waited too long is left out; of a turn that goes so, the game is told once."""
+        for _ in range(min(len(self._ready), MAX_DECISIONS)):
+            item, wanted, delivery = self._ready.popleft()
+            delivery.end()
+            if wanted.takes(now):
+                yield item
+            elif isinstance(item, Decision) and item.part == 0:
+                yield Refused(
+                    villager_id=item.villager_id,
+                    code="stale",
+                    reason=f"it waited {now - wanted.until:.1f} s too long for the game to ask: step oftener",
+                )
 
     def stop(self) -> None:
         """Drop all turns, under way and next up: the game has gone or greets anew."""

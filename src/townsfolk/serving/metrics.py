@@ -13,7 +13,7 @@ from townsfolk.metrics import Reading, counter, family, histogram
 from townsfolk.serving.adapters import AdapterShelf
 
 SHORT = 16
-REFUSALS = ("busy", "frozen", "late", "invalid")
+REFUSALS = ("busy", "frozen", "late", "stale", "invalid")
 
 Readings = Callable[[], Iterable[Reading]]
 

@@ -80,8 +80,10 @@ class TurnRunner:
             self.warming.discard(key)
 
     def cause(self, observation: Observation, occasion: Occasion) -> Cause:
-        """Why a turn is to be taken; its time begins now."""
-        return Cause(observation, occasion, time.monotonic() + self.settings.turn_timeout_ms / 1000)
+        """Why a turn is to be taken; its time begins now. A player waits longer than what was seen holds."""
+        settings = self.settings
+        timeout_ms = settings.turn_timeout_ms if occasion.speech else settings.decision_timeout_ms
+        return Cause(observation, occasion, time.monotonic() + timeout_ms / 1000)
 
     async def run(
         self,
@@ -104,7 +106,7 @@ class TurnRunner:
         occasion = cause.occasion
         adapter = self.shelf.hash_of(persona.name, session.key)
         own, persona = persona, as_served(persona, adapter)
-        turn = Delivery(self.policy, state, session, persona, view, occasion, turn_id)
+        turn = Delivery(self.policy, state, session, persona, view, cause, turn_id)
         text = self.prompts.window_text(session, occasion, told(session, view, occasion, persona))
         offers = _offers(state, persona, own, occasion, view)
         draft, started = Draft(), time.time()

@@ -103,10 +103,11 @@ class Village:
             try:
                 await self._observe(state, observation)
             except InvalidRequest as error:
-                self._refuse(
-                    state, Refused(villager_id=observation.villager_id, code="invalid", reason=str(error))
-                )
-        return await state.take(request.max_wait_ms / 1000)
+                state.put(Refused(villager_id=observation.villager_id, code="invalid", reason=str(error)))
+        reply = await state.take(request.max_wait_ms / 1000)
+        for refused in reply.refused:
+            self._rooms.metrics.fallbacks.labels(refused.code).inc()
+        return reply
 
     def forget_silent(self, silent_since: float) -> list[str]:
         """Let go of games that have not stepped since that moment of the monotonic clock; gives their ids.
@@ -164,7 +165,7 @@ class Village:
         """Start the turn, or keep its occasion until the present turn is over: speech before the rest."""
         villager, now = session.villager_id, time.monotonic()
         if left := self._rooms.policy.frozen_for(session.key, now):
-            self._refuse(state, frozen(villager, left))
+            state.put(frozen(villager, left))
         elif villager not in state.turns:
             turn_id = uuid.uuid4().hex
             turn = self._turn(state, session, cause, turn_id)
@@ -186,10 +187,10 @@ class Village:
             refusal = Refused(
                 villager_id=villager, code="busy", reason=str(error), retry_after_ms=error.retry_after_ms
             )
-            self._refuse(state, refusal)
+            state.put(refusal)
         except TownsfolkError as error:
             log.warning("turn of %s failed: %s", session.key, error)
-            self._refuse(state, Refused(villager_id=villager, code="invalid", reason=str(error)))
+            state.put(Refused(villager_id=villager, code="invalid", reason=str(error)))
         finally:
             if waiting := state.end(villager, turn_id):
                 self._begin(state, session, waiting)
@@ -206,14 +207,9 @@ class Village:
         metrics.latency.labels(*labels).observe(time.monotonic() - started)
         if turn.finish == "late":
             late = Refused(villager_id=session.villager_id, code="late", reason="its deadline passed")
-            self._refuse(state, late)
+            state.put(late)
         self._rooms.keep(turn)
         flag_violations(self._rooms, turn)
-
-    def _refuse(self, state: GameState, refusal: Refused) -> None:
-        """Tell the game that no decision comes, so that its script goes on."""
-        state.put(refusal)
-        self._rooms.metrics.fallbacks.labels(refusal.code).inc()
 
     def _readings(self) -> Iterator[Reading]:
         games = list(self._games.values())
