@@ -5,29 +5,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from townsfolk.agents import (
-    Occasion,
-    PromptBuilder,
-    Session,
-    View,
-    Window,
-    as_named,
-    is_weighty,
-    offers_for,
-    spoken,
-    told,
-)
+from townsfolk.agents import Occasion, PromptBuilder, Session, View, Window, told
 from townsfolk.config import AgentSettings
 from townsfolk.engine import GenerationRequest, TokenEvent
 from townsfolk.errors import Busy
-from townsfolk.interpreter import defuse
 from townsfolk.policy.check import Policy
 from townsfolk.serving.adapters import AdapterShelf, as_served
 from townsfolk.serving.decode import Draft, Generator
 from townsfolk.serving.delivery import Delivery
 from townsfolk.serving.games import Cause, GameState
 from townsfolk.serving.generate import Handle
-from townsfolk.types import Observation, Offer, Persona, Turn
+from townsfolk.serving.offering import Offering
+from townsfolk.types import Observation, Persona, Turn
 
 WARM_PRIORITY = -1
 
@@ -108,7 +97,7 @@ class TurnRunner:
         own, persona = persona, as_served(persona, adapter)
         turn = Delivery(self.policy, state, session, persona, view, cause, turn_id)
         text = self.prompts.window_text(session, occasion, told(session, view, occasion, persona))
-        offers = _offers(state, persona, own, occasion, view)
+        offers = Offering(state, own, persona, occasion, view).offers()
         draft, started = Draft(), time.time()
         parts = self.generator.parts(
             draft,
@@ -135,38 +124,3 @@ class TurnRunner:
 def sequences_of(villager: str) -> tuple[str, str]:
     """What the KV cache knows a villager by: its speech, its decisions."""
     return villager, f"{villager}/decides"
-
-
-def _offers(
-    state: GameState, persona: Persona, own: Persona, occasion: Occasion, view: View
-) -> tuple[Offer, ...]:
-    """What may be chosen now; of what players may lose by, only what the words name, where they name any."""
-    specs = state.game.actions
-    offers = offers_for(specs, _open_to(state, persona, own, occasion, view), view)
-    if not (persona.unaided and occasion.speech):
-        return offers
-    weighty = {spec.name for spec in specs if spec.hostile or is_weighty(spec, view)}
-    light = tuple(offer for offer in offers if offer.name not in weighty)
-    heavy = (offer for offer in offers if offer.name in weighty)
-    return (*light, *as_named(heavy, spoken(defuse(occasion.text)), view))
-
-
-def _open_to(state: GameState, persona: Persona, own: Persona, occasion: Occasion, view: View) -> set[str]:
-    """What it was asked for and does on request, else what the persona does of itself on this occasion.
-
-    An unaided persona is free, but for what players may lose by: no sign, book or name brings that about,
-    only words of who speaks that have to do with it, or what it does of itself on this occasion.
-
-    Args:
-        persona: as it is served.
-        own: as it was written.
-    """
-    said = spoken(defuse(occasion.text)) if occasion.speech else ""
-    unasked = set(getattr(persona.unasked, occasion.kind.value))
-    if not persona.unaided:
-        return set(state.matcher.asked(said, view)) & set(persona.on_request) or unasked
-    if not occasion.speech:
-        return unasked
-    weighty = (spec for spec in state.game.actions if is_weighty(spec, view))
-    barred = {spec.name for spec in weighty if not state.matcher.speaks_of(said, spec, view)}
-    return unasked - barred | set(getattr(own.unasked, occasion.kind.value))

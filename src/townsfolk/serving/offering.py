@@ -1,0 +1,54 @@
+"""What a villager may choose from on one occasion: what it was asked for, what it does of itself.
+
+Refuses to know how a choice is decoded, and what policy says of it.
+"""
+
+from dataclasses import dataclass
+
+from townsfolk.agents import Occasion, View, as_named, is_weighty, offers_for, spoken
+from townsfolk.interpreter import defuse
+from townsfolk.serving.games import GameState
+from townsfolk.types import Offer, Persona
+
+
+@dataclass(frozen=True)
+class Offering:
+    """One villager at one occasion.
+
+    Attributes:
+        own: the persona as it was written.
+        persona: as it is served.
+    """
+
+    state: GameState
+    own: Persona
+    persona: Persona
+    occasion: Occasion
+    view: View
+
+    def offers(self) -> tuple[Offer, ...]:
+        """What it was asked for and does on request, else what the persona does of itself."""
+        said = spoken(defuse(self.occasion.text)) if self.occasion.speech else ""
+        if self.persona.unaided and self.occasion.speech:
+            return self._free(said)
+        asked = set(self.state.matcher.asked(said, self.view)) & set(self.persona.on_request)
+        return self._offers(asked or self._of_itself(self.persona))
+
+    def _free(self, said: str) -> tuple[Offer, ...]:
+        """An unaided persona is free, but for what players may lose by: no sign, book or name brings that
+        about, only words of who speaks that have to do with it, or what it does of itself on this occasion.
+        Of such things only those are offered that the words name, where they name any.
+        """
+        specs = self.state.game.actions
+        weighty = [spec for spec in specs if is_weighty(spec, self.view)]
+        barred = {spec.name for spec in weighty if not self.state.matcher.speaks_of(said, spec, self.view)}
+        offers = self._offers(self._of_itself(self.persona) - barred | self._of_itself(self.own))
+        heavy = {spec.name for spec in weighty} | {spec.name for spec in specs if spec.hostile}
+        light = tuple(offer for offer in offers if offer.name not in heavy)
+        return (*light, *as_named((offer for offer in offers if offer.name in heavy), said, self.view))
+
+    def _offers(self, names: set[str]) -> tuple[Offer, ...]:
+        return offers_for(self.state.game.actions, names, self.view)
+
+    def _of_itself(self, persona: Persona) -> set[str]:
+        return set(getattr(persona.unasked, self.occasion.kind.value))
