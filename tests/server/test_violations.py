@@ -13,21 +13,34 @@ from townsfolk.serving import Rooms, Village
 from townsfolk.types import Action, CheckRequest, Outcome, Position, StepReply, StepRequest
 from world import GAME, observation, said
 
+SENTENCE = {"holds": [".", "!", "?", "…"], "reason": "be silent", "freeze": True}
+"""A rule that whatever the tiny model says is against."""
+
 
 @pytest.fixture
 def rooms(tmp_path: Path) -> Iterator[Rooms]:
+    yield from opened(tmp_path, {})
+
+
+@pytest.fixture
+def silent_rooms(tmp_path: Path) -> Iterator[Rooms]:
+    yield from opened(tmp_path, {"silence": SENTENCE})
+
+
+def opened(tmp_path: Path, texts: dict[str, object]) -> Iterator[Rooms]:
     """Here nobody may have to do with Alice, nor wave in the square."""
     rules = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
     rules["names"]["nobody"] = {"patterns": ["alice"], "reason": "leave her alone", "freeze": True}
+    rules["texts"] = texts
     rules["areas"]["square"] = {"from": [-5, -5, -5], "to": [5, 5, 5]}
     rules["permissions"]["still"] = {"deny": ["wave"], "areas": ["square"], "reason": "stand still"}
-    file = tmp_path / "rules.yaml"
+    file = tmp_path / "own_rules.yaml"
     file.write_text(yaml.safe_dump(rules), encoding="utf-8")
     settings = tiny_settings(tmp_path)
     policy = settings.policy.model_copy(update={"rules": file})
-    opened = Rooms.open(settings.model_copy(update={"policy": policy}))
-    yield opened
-    opened.close()
+    rooms = Rooms.open(settings.model_copy(update={"policy": policy}))
+    yield rooms
+    rooms.close()
 
 
 async def step(village: Village, **fields: object) -> list[StepReply]:
@@ -50,21 +63,32 @@ def play(rooms: Rooms, **fields: object) -> list[StepReply]:
     return asyncio.run(run())
 
 
-def test_what_is_proposed_against_a_rule_freezes_at_once(rooms: Rooms) -> None:
-    replies = play(rooms, observations=(observation(said("please follow me")),))
+def test_what_is_proposed_against_a_rule_freezes_at_once(silent_rooms: Rooms) -> None:
+    replies = play(silent_rooms, observations=(observation(said("how are you?")),))
     (refused,) = [refused for reply in replies for refused in reply.refused]
     assert refused.code == "frozen"
     assert 4_000 < refused.retry_after_ms <= 5_000
     decisions = [decision for reply in replies for decision in reply.decisions]
-    assert not any(decision.actions or decision.speech for decision in decisions)
+    assert not any(decision.speech for decision in decisions)
     assert decisions[-1].done
 
+    silent_rooms.store.drain()
+    (flag,) = silent_rooms.store.list_flags("open")
+    assert (flag.rule, flag.villager_id) == ("silence", "v1")
+    assert any("how are you?" in line for line in flag.evidence)
+    assert flag.evidence[-1].endswith(": be silent")
+    assert silent_rooms.store.read_turn(flag.turn_id).verdicts[-1].rule == "silence"
+
+
+def test_asking_for_what_is_forbidden_freezes_nobody(rooms: Rooms) -> None:
+    """What policy forbids by name is not offered, so the model can't propose it."""
+    replies = play(rooms, observations=(observation(said("please follow me")),))
+    assert not [refused for reply in replies for refused in reply.refused]
+    decisions = [decision for reply in replies for decision in reply.decisions]
+    assert any(decision.speech for decision in decisions)
+    assert not any(decision.actions for decision in decisions)
     rooms.store.drain()
-    (flag,) = rooms.store.list_flags("open")
-    assert (flag.rule, flag.villager_id) == ("nobody", "v1")
-    assert any("please follow me" in line for line in flag.evidence)
-    assert flag.evidence[-1] == "follow Alice: nobody: follow Alice: leave her alone"
-    assert rooms.store.read_turn(flag.turn_id).actions == (Action(name="follow", args=("Alice",)),)
+    assert rooms.store.list_flags() == ()
 
 
 def test_what_the_game_found_freezes_here(rooms: Rooms) -> None:

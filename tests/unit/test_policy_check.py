@@ -10,7 +10,7 @@ from townsfolk.config import PolicySettings
 from townsfolk.policy.check import Policy, Proposal
 from townsfolk.policy.limits import DAY, MINUTE, Limits
 from townsfolk.policy.rules import Limit, Rules, load_rules
-from townsfolk.types import Action, ActionSpec, ArgKind, ArgSpec, Position, Verdict
+from townsfolk.types import Action, ActionSpec, ArgKind, ArgSpec, Offer, Position, Slot, Verdict
 
 RULES = load_rules()
 SPECS = {
@@ -250,3 +250,52 @@ def test_any_arguments_get_a_verdict(name: str, args: list[str]) -> None:
     first, second = (check(new_policy(), name, *args) for _ in range(2))
     assert first == second
     assert first.allowed or (first.rule and first.reason)
+
+
+HERE = Position(x=0, y=0, z=0)
+
+
+def left(name: str, *choices: tuple[str, ...], rules: Rules = RULES, persona: str = "guard") -> Offer | None:
+    offer = Offer(name=name, slots=tuple(Slot(kind="choice", choices=each) for each in choices))
+    return Policy(PolicySettings(), rules).open_to(offer, SPECS[name], persona, HERE)
+
+
+def test_what_is_forbidden_by_name_is_not_offered() -> None:
+    assert left("dig", ("tnt:tnt", "default:stone", "default:lava_source")) == Offer(
+        name="dig", slots=(Slot(kind="choice", choices=("default:stone",)),)
+    )
+    assert left("dig", ("tnt:tnt",)) is None
+    assert left("look_at", ("tnt:tnt", "home")) == Offer(
+        name="look_at", slots=(Slot(kind="choice", choices=("tnt:tnt", "home")),)
+    )
+    assert left("wait") == Offer(name="wait")
+
+
+def test_nobody_is_offered_to_be_hurt() -> None:
+    assert left("attack", ("sam", "mobs:wolf")) == Offer(
+        name="attack", slots=(Slot(kind="choice", choices=("mobs:wolf",)),)
+    )
+
+
+def test_what_is_forbidden_here_is_not_offered() -> None:
+    rules = Rules.model_validate(
+        {
+            "version": 1,
+            "max_text": 100,
+            "permissions": {"still": {"deny": ["dig"], "personas": ["guard"], "reason": "no"}},
+        }
+    )
+    assert left("dig", ("default:stone",), rules=rules) is None
+    assert left("dig", ("default:stone",), rules=rules, persona="builder") is not None
+
+
+@given(
+    name=st.sampled_from(["dig", "place", "attack", "look_at", "sell", "mood"]),
+    value=st.sampled_from(
+        ["tnt:tnt", "fire:basic_flame", "default:stone", "mobs:wolf", "sam", "glad", "x:bomb"]
+    ),
+)
+def test_exactly_what_is_offered_is_allowed(name: str, value: str) -> None:
+    verdict = check(new_policy(), name, value)
+    if verdict.rule != "arguments":
+        assert (left(name, (value,)) is not None) == verdict.allowed

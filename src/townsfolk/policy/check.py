@@ -8,15 +8,18 @@ counts against the limits:
     <its texts>, hostile, <its limits>
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from townsfolk.config import PolicySettings
 from townsfolk.policy.limits import Limits
 from townsfolk.policy.rules import Rules
-from townsfolk.types import Action, ActionSpec, ArgKind, ArgSpec, Position, Verdict
+from townsfolk.types import Action, ActionSpec, ArgKind, ArgSpec, Offer, Position, Slot, Verdict
 
 ALLOWED = Verdict(allowed=True)
+NAMES = 4_096
+"""Verdicts kept on actions with what they are done with: villagers see the same things again and again."""
 CREATURES = (ArgKind.PLAYER, ArgKind.CREATURE, ArgKind.MOB)
 
 
@@ -46,6 +49,7 @@ class Policy:
         self._freeze_seconds = settings.freeze_seconds
         self._rules = rules
         self._freezing = {"hostile", *rules.freezing()}
+        self._check_name = lru_cache(NAMES)(self._of_name)
         self._limits = Limits(rules.limits)
         self._frozen: dict[str, tuple[float, str]] = {}
 
@@ -60,12 +64,25 @@ class Policy:
             self._check_frozen(proposal.villager, now)
             or _check_persona(proposal)
             or _check_arguments(action, spec)
-            or self._check_permissions(proposal)
+            or self._check_permissions(action.name, proposal.persona, proposal.at)
             or self._check_content(action, spec)
-            or _check_hostile(action, spec)
+            or _first(_check_hostile(spec, kind, value) for kind, value in _typed(action, spec))
             or self._check_limits(proposal, now, counted)
             or ALLOWED
         )
+
+    def open_to(self, offer: Offer, spec: ActionSpec, persona: str, at: Position) -> Offer | None:
+        """What permissions, names and hostility leave of an offer, None: nothing.
+
+        What is not offered is not proposed: no player can have a villager frozen by asking for it.
+        """
+        if self._check_permissions(offer.name, persona, at):
+            return None
+        pairs = zip(spec.args, offer.slots, strict=True)
+        slots = tuple(self._left_open(slot, spec, arg.kind) for arg, slot in pairs)
+        if any(slot.kind == "choice" and not slot.choices for slot in slots):
+            return None
+        return offer.model_copy(update={"slots": slots})
 
     def check_speech(self, text: str) -> Verdict:
         """May this be said? Speech is not counted against the limits."""
@@ -96,24 +113,27 @@ class Policy:
             return None
         return _refuse("frozen", f"frozen for {left:.1f} s more ({self._frozen[villager][1]}); wait")
 
-    def _check_permissions(self, proposal: Proposal) -> Verdict | None:
-        name = proposal.action.name
+    def _left_open(self, slot: Slot, spec: ActionSpec, kind: ArgKind) -> Slot:
+        left = (
+            value
+            for value in slot.choices
+            if not (self._check_name(spec.name, value) or _check_hostile(spec, kind, value))
+        )
+        return slot.model_copy(update={"choices": tuple(left)})
+
+    def _check_permissions(self, action: str, persona: str, at: Position | None) -> Verdict | None:
         for rule, permission in self._rules.permissions.items():
-            fits = permission.fits(proposal.persona, proposal.at, self._rules.areas)
-            if fits and permission.forbids(name):
-                return _refuse(rule, f"{name}: {permission.reason}")
+            if permission.fits(persona, at, self._rules.areas) and permission.forbids(action):
+                return _refuse(rule, f"{action}: {permission.reason}")
         return None
 
     def _check_content(self, action: Action, spec: ActionSpec) -> Verdict | None:
-        for kind, value in _typed(action, spec):
-            refused = (
-                self._check_text(value) if kind is ArgKind.TEXT else self._check_name(action.name, value)
-            )
-            if refused:
-                return refused
-        return None
+        return _first(
+            self._check_text(value) if kind is ArgKind.TEXT else self._check_name(action.name, value)
+            for kind, value in _typed(action, spec)
+        )
 
-    def _check_name(self, action: str, name: str) -> Verdict | None:
+    def _of_name(self, action: str, name: str) -> Verdict | None:
         for rule, content in self._rules.names.items():
             if content.forbids(action, name):
                 return _refuse(rule, f"{action} {name}: {content.reason}")
@@ -178,16 +198,16 @@ def _in_range(value: str, low: int, high: int) -> bool:
     return digits.isascii() and digits.isdigit() and len(digits) < 10 and low <= int(value) <= high
 
 
-def _check_hostile(action: Action, spec: ActionSpec) -> Verdict | None:
+def _check_hostile(spec: ActionSpec, kind: ArgKind, value: str) -> Verdict | None:
     """A mob bears a registered name (`mobs:wolf`); players and villagers never have a colon in theirs."""
-    if not spec.hostile:
+    somebody = kind is ArgKind.PLAYER or (kind in CREATURES and ":" not in value)
+    if not (spec.hostile and somebody):
         return None
-    for kind, value in _typed(action, spec):
-        if kind is ArgKind.PLAYER or (kind in CREATURES and ":" not in value):
-            return _refuse(
-                "hostile", f"{action.name} {value}: players and villagers are not hurt; choose a mob"
-            )
-    return None
+    return _refuse("hostile", f"{spec.name} {value}: players and villagers are not hurt; choose a mob")
+
+
+def _first(verdicts: Iterable[Verdict | None]) -> Verdict | None:
+    return next(filter(None, verdicts), None)
 
 
 def _typed(action: Action, spec: ActionSpec) -> Iterator[tuple[ArgKind, str]]:

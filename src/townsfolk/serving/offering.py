@@ -1,12 +1,14 @@
-"""What a villager may choose from on one occasion: what it was asked for, what it does of itself.
+"""What a villager may choose from on one occasion: what it was asked for, what it does of itself, less what
+policy forbids.
 
-Refuses to know how a choice is decoded, and what policy says of it.
+Refuses to know how a choice is decoded.
 """
 
 from dataclasses import dataclass
 
 from townsfolk.agents import Occasion, View, as_named, is_weighty, offers_for, spoken
 from townsfolk.interpreter import defuse
+from townsfolk.policy.check import Policy
 from townsfolk.serving.games import GameState
 from townsfolk.types import Offer, Persona
 
@@ -20,6 +22,7 @@ class Offering:
         persona: as it is served.
     """
 
+    policy: Policy
     state: GameState
     own: Persona
     persona: Persona
@@ -27,10 +30,21 @@ class Offering:
     view: View
 
     def offers(self) -> tuple[Offer, ...]:
-        """What it was asked for and does on request, else what the persona does of itself."""
+        """What may be decided now. Where the words name what is forbidden, nothing comes in its stead."""
         said = spoken(defuse(self.occasion.text)) if self.occasion.speech else ""
-        if self.persona.unaided and self.occasion.speech:
-            return self._free(said)
+        free = self.persona.unaided and self.occasion.speech
+        offers = self._free(said) if free else self._on_request(said)
+        meant = {offer.name: offer for offer in as_named(offers, said, self.view)}
+        forbidden = {name for name, offer in meant.items() if not self._permitted(offer)}
+        permitted = (self._permitted(offer) for offer in offers if offer.name not in forbidden)
+        return tuple(filter(None, permitted))
+
+    def _permitted(self, offer: Offer) -> Offer | None:
+        spec = self.state.specs[offer.name]
+        return self.policy.open_to(offer, spec, self.persona.name, self.view.me.position)
+
+    def _on_request(self, said: str) -> tuple[Offer, ...]:
+        """What it was asked for and does on request, else what the persona does of itself."""
         asked = set(self.state.matcher.asked(said, self.view)) & set(self.persona.on_request)
         return self._offers(asked or self._of_itself(self.persona))
 

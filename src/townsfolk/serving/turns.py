@@ -97,7 +97,7 @@ class TurnRunner:
         own, persona = persona, as_served(persona, adapter)
         turn = Delivery(self.policy, state, session, persona, view, cause, turn_id)
         text = self.prompts.window_text(session, occasion, told(session, view, occasion, persona))
-        offers = Offering(state, own, persona, occasion, view).offers()
+        offers = Offering(self.policy, state, own, persona, occasion, view).offers()
         draft, started = Draft(), time.time()
         parts = self.generator.parts(
             draft,
