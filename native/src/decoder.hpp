@@ -70,11 +70,15 @@ class Decoder {
     PackedMatrix& head() { return head_; }
     const Shape& shape() const { return shape_; }
     const Kernels& kernels() const { return kernels_; }
+    int kv_slots() const { return cache_.slots(); }
 
     // Runs one pass, when all layers and the head are set. `hidden` [tokens, hidden] is embedded tokens;
     // `logits` [sum of wanted, vocab] is written, -inf where a token is not allowed. Throws
     // std::invalid_argument for a batch that breaks a rule, and std::bad_alloc; the cache is then as before.
     void forward(const float* hidden, const std::vector<Sequence>& sequences, float* logits);
+
+    // The cache's slots from this one on hold nothing any more: their memory goes back to the system.
+    void release(int first_slot) { cache_.release(first_slot); }
 
   private:
     static constexpr int kTasksPerThread = 4;

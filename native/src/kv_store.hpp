@@ -22,6 +22,9 @@ class KvStore {
     // Rounds a token's key and value [head_dim] and keeps them.
     void write(const Kernels& kernels, int layer, int kv_head, std::int32_t slot, const float* key,
                const float* value);
+    // Gives the memory of the slots from this one on back to the system, page by page: what they held is
+    // gone.
+    void release(int first_slot);
 
   private:
     struct Free {
@@ -31,7 +34,9 @@ class KvStore {
     std::size_t first(int layer, int kv_head) const;
     void write(const Kernels& kernels, std::size_t index, const float* vector);
 
-    int kv_heads_, head_dim_, slots_, bits_;
+    std::size_t vector_bytes() const { return static_cast<std::size_t>(head_dim_) * bits_ / 8; }
+
+    int layers_, kv_heads_, head_dim_, slots_, bits_;
     std::unique_ptr<std::uint8_t, Free> vectors_;  // [layers, kv_heads, key or value, slots, head_dim]
     std::unique_ptr<Half, Free> scales_;  // [layers, kv_heads, key or value, slots, tiles]; null for 16 bits
 };

@@ -167,6 +167,12 @@ class PythonDecoder {
         decoder_.forward(hidden.data(), sequences, logits.data());
     }
 
+    void release(int first_slot) {
+        require(first_slot >= 0 && first_slot <= decoder_.kv_slots(), "no such slot");
+        nb::gil_scoped_release unlocked;
+        decoder_.release(first_slot);
+    }
+
   private:
     // Whether it was laid out for a model of this shape.
     bool fits(const Adapter& adapter) const {
@@ -231,5 +237,6 @@ NB_MODULE(_native, module) {
         .def("adapter", &PythonDecoder::adapter)
         .def("add_target", &PythonDecoder::add_target)
         .def("set_adapters", &PythonDecoder::set_adapters)
-        .def("forward", &PythonDecoder::forward);
+        .def("forward", &PythonDecoder::forward)
+        .def("release", &PythonDecoder::release);
 }

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from bench.chaos.service import Place, ServiceProcess
 
@@ -46,7 +47,7 @@ def guard(rooms: Rooms, *megabytes: float) -> MemoryGuard:
     def used() -> float:
         return left.pop(0) if len(left) > 1 else left[0]
 
-    return MemoryGuard(LIMIT_MB, rooms.engine, rooms.shelf, rooms.promotions, used)
+    return MemoryGuard(LIMIT_MB, rooms.engine, rooms.shelf, used)
 
 
 def live(rooms: Rooms) -> dict[str, str]:
@@ -70,6 +71,43 @@ def test_what_costs_least_goes_first(rooms: Rooms, tmp_path: Path) -> None:
     assert all_of_them.look() == ["guard"]
     assert live(rooms) == {}
     assert rooms.engine.stats().kv_used == 0
+    ask(rooms)
+
+
+def test_what_was_loaded_by_hand_comes_back_from_where_it_was(rooms: Rooms, tmp_path: Path) -> None:
+    served = {"explorer": serve(rooms, tmp_path, "explorer", 1)}
+    for seed, name in enumerate(("guard", "trader"), start=2):
+        folder = write_random_adapter(
+            tmp_path / "adapters" / name, rooms.engine.model, rooms.engine.base_hash, seed=seed
+        )
+        served[name] = rooms.shelf.load(name, folder).content_hash
+    tight = guard(rooms, 94, 94, 94, 94, 60)
+    assert tight.look() == ["explorer", "guard", "trader"]
+    assert live(rooms) == {}
+    rooms.shelf.unload("trader")  # as an operator may, while its adapter is away
+    assert tight.look() == ["explorer", "guard"]
+    assert live(rooms) == {name: served[name] for name in ("explorer", "guard")}
+
+
+def test_what_has_changed_meanwhile_does_not_come_back(rooms: Rooms, tmp_path: Path) -> None:
+    folder = tmp_path / "adapters" / "guard"
+    write_random_adapter(folder, rooms.engine.model, rooms.engine.base_hash, seed=1)
+    rooms.shelf.load("guard", folder)
+    tight = guard(rooms, 94, 60)
+    tight.look()
+    write_random_adapter(folder, rooms.engine.model, rooms.engine.base_hash, seed=2)
+    assert tight.look() == ["guard"]
+    assert live(rooms) == {}
+    assert "it was changed on the disk" in rooms.shelf.listing().faults[0].reason
+
+
+def test_what_the_cache_held_goes_back_to_the_system(rooms: Rooms) -> None:
+    for number in range(4):
+        prompt = [5 + number, *[7] * 4_000]
+        rooms.engine.generate(GenerationRequest(sequence_id=str(number), prompt=prompt, max_tokens=1))
+    full = psutil.Process().memory_info().rss
+    rooms.engine.shed_cache()
+    assert full - psutil.Process().memory_info().rss > 3e6  # 16,000 tokens of 256 bytes
     ask(rooms)
 
 

@@ -106,12 +106,35 @@ def test_a_cache_that_sheds_keeps_what_is_in_use_and_grows_no_further() -> None:
     busy = kv.admit("busy", BASE_ALONE, [7, 8, 9], 6)
     assert busy is not None
     kv.extend(busy, [7, 8, 9])
-    kv.shed(least=10)
+    assert kv.shed(least=10) == 7
     assert (busy.length, kv.capacity, kv.in_use("idle")) == (3, 10, False)
     assert kv.admit("large", BASE_ALONE, [5], 5) is None
     assert fill(kv, "small", [5], 4) == 0
     kv.grow()
     assert kv.admit("large", BASE_ALONE, [5], 20) is not None
+
+
+def test_a_cache_that_sheds_leaves_those_in_use_the_room_that_they_were_promised() -> None:
+    kv = KvCache(32)
+    busy = kv.admit("busy", BASE_ALONE, [7, 8, 9], 20)
+    assert busy is not None
+    kv.extend(busy, [7, 8, 9])
+    kv.shed(least=4)
+    assert len(kv.extend(busy, [1] * 17)) == 20
+
+
+def test_slots_that_nobody_holds_are_fresh_again() -> None:
+    kv = KvCache(32)
+    first, last = (kv.admit(name, BASE_ALONE, [9, 9], 4) for name in "ab")
+    assert first is not None
+    assert last is not None
+    kv.extend(first, [1, 2])
+    kv.extend(last, [1, 2])
+    kv.release("a")
+    assert (kv.shed(least=8), kv.used_fraction) == (4, 2 / 8)
+    kv.release("b")
+    assert (kv.shed(least=8), kv.used_fraction) == (0, 0)
+    assert fill(kv, "c", [1, 2, 3]) == 0
 
 
 def test_truncate_frees_the_slots() -> None:
@@ -233,13 +256,22 @@ class AnyUse(RuleBasedStateMachine):
     def forget(self, name: str) -> None:
         self.kv.forget(name)
 
+    @rule(least=st.integers(0, 12))
+    def shed(self, least: int) -> None:
+        unused = self.kv.shed(least)
+        self.content = {slot: what for slot, what in self.content.items() if slot < unused}
+
+    @rule()
+    def grow(self) -> None:
+        self.kv.grow()
+
     @invariant()
     def each_slot_counts_its_holders(self) -> None:
-        holders = np.zeros(self.kv.capacity, np.int32)
+        holders = np.zeros(12, np.int32)
         for sequence in self.kv._sequences.values():
             holders[sequence.slots[: sequence.length]] += 1
         np.testing.assert_array_equal(self.kv._holders, holders)
-        assert free_slots(self.kv) == np.flatnonzero(holders == 0).tolist()
+        assert free_slots(self.kv) == np.flatnonzero(holders[: self.kv.capacity] == 0).tolist()
 
     @invariant()
     def each_slot_holds_what_its_sequences_expect(self) -> None:

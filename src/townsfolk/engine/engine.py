@@ -257,9 +257,12 @@ class Engine:
             self._core.kv.forget(sequence_id)
 
     def shed_cache(self) -> None:
-        """Forget what the KV cache has of sequences at rest; it grows no further until `grow_cache`."""
-        with self._changed:
-            self._core.kv.shed(self._max_context)
+        """Forget what the KV cache has of sequences at rest; until `grow_cache` it takes little more than it
+        has then. Waits for a pass that is under way."""
+        with self._turn():
+            with self._changed:
+                first_unused = self._core.kv.shed(self._max_context)
+            self._runner.release(first_unused)
 
     def grow_cache(self) -> None:
         """The KV cache may have all its tokens again."""

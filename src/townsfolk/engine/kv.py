@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int32]
 Slots = Ints
+NO_SLOTS: Slots = np.empty(0, np.int32)
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class KvCache:
         self.capacity = self._most = capacity
         self.evictions = 0
         self._free: list[int] = []  # of those that were used
-        self._fresh = 0  # the first that was never used; the runner has no memory for it yet
+        self._fresh = 0  # the first that was never used, or not since `shed`: the runner has no memory for it
         self._holders = np.zeros(capacity, np.int32)  # sequences that hold each slot
         self._sequences: OrderedDict[Hashable, CachedSequence] = OrderedDict()  # least recently used first
 
@@ -142,11 +143,19 @@ class KvCache:
         if sequence:
             self.truncate(sequence, 0)
 
-    def shed(self, least: int) -> None:
-        """Forget idle sequences; until `grow`, use no slot that was never used, but for `least` in all."""
+    def shed(self, least: int) -> int:
+        """Forget idle sequences; until `grow`, use `least` slots in all, or as many as those in use need.
+
+        Returns:
+            The first of the slots that hold nothing, nor do those after it: the runner need not keep them.
+        """
         for name in [name for name, sequence in self._sequences.items() if not sequence.in_use]:
             self.drop(name)
-        self.capacity = min(self._most, max(self._fresh, least))
+        held = np.flatnonzero(self._holders)
+        self._fresh = int(held[-1]) + 1 if len(held) else 0
+        self._free = [slot for slot in self._free if slot < self._fresh]
+        self.capacity = min(self._most, max(self._fresh, self._needed(), least))
+        return self._fresh
 
     def grow(self) -> None:
         """All slots may be used again."""
@@ -158,6 +167,10 @@ class KvCache:
 
     def _room_beside(self, shared: Slots, room: int, without: Collection[Hashable] = ()) -> bool:
         """Whether a sequence of `room` tokens, the first in slots `shared`, fits beside those in use."""
+        return self._needed(shared, room, without) <= self.capacity
+
+    def _needed(self, shared: Slots = NO_SLOTS, room: int = 0, without: Collection[Hashable] = ()) -> int:
+        """Slots that such a sequence and those in use need, when all have grown."""
         held = np.zeros(self._most, np.bool_)
         held[shared] = True
         growth = room - len(shared)
@@ -165,7 +178,7 @@ class KvCache:
             if sequence.in_use and name not in without:
                 held[sequence.slots[: sequence.length]] = True
                 growth += sequence.room - sequence.length
-        return int(held.sum()) + growth <= self.capacity
+        return int(held.sum()) + growth
 
     def _longest_prefix(self, origin: Origin, prompt: Sequence[int]) -> tuple[Ints, Slots]:
         """The longest prefix of `prompt`, less its last token, that any sequence has: (tokens, slots)."""

@@ -77,6 +77,9 @@ class NativeRunner:
     def set_adapters(self, adapters: Sequence["_native.Adapter | None"]) -> None:
         self._decoder.set_adapters(adapters)
 
+    def release(self, first_slot: int) -> None:
+        self._decoder.release(first_slot)
+
     def forward(self, batch: RaggedBatch) -> Floats:
         hidden = self._embed(np.concatenate([row.tokens for row in batch.rows]))
         logits = np.empty((sum(row.wanted for row in batch.rows), self.vocab), np.float32)

@@ -1,9 +1,11 @@
 """The portable runner: ONNX Runtime on the CPU.
 
 It turns a ragged batch into the inputs of the graph that `graph` builds, and keeps the KV banks:
-one numpy array that the session reads in place. It refuses to know who is in the batch and why.
+one array that the session reads in place. It refuses to know who is in the batch and why.
 """
 
+import math
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +48,9 @@ class OnnxRunner:
         self._banks = Banks(model)
         self.vocab, self.kv_slots = model.params.vocab, kv_slots
         shape = (model.params.layers * 2 * model.params.kv_heads, kv_slots, model.params.head_dim)
-        self._kv = np.zeros(shape, np.float16)  # the system gives memory to the slots that are used
+        # The system gives memory to the slots that are used, and takes it back (`release`).
+        self._pages = mmap.mmap(-1, 2 * math.prod(shape), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._kv = np.frombuffer(self._pages, np.float16).reshape(shape)
         self._session = _open_session(*build_graph(model, max_positions), threads)
         self._binding = self._session.io_binding()
         self._bind_kv()
@@ -58,6 +62,14 @@ class OnnxRunner:
     def set_adapters(self, adapters: Sequence[Adapter | None]) -> None:
         if self._banks.hold(adapters):
             self._bind_banks()
+
+    def release(self, first_slot: int) -> None:
+        slot, page = self._kv.strides[1], mmap.PAGESIZE
+        for start in range(0, self._kv.nbytes, self._kv.strides[0]):
+            first = -(-(start + first_slot * slot) // page) * page
+            end = (start + self._kv.strides[0]) // page * page
+            if first < end:
+                self._pages.madvise(mmap.MADV_DONTNEED, first, end - first)
 
     def _bind_banks(self) -> None:
         for (projection, layer), down in self._banks.down.items():

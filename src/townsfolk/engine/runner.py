@@ -85,3 +85,7 @@ class Runner(Protocol):
     def set_adapters(self, adapters: Sequence[LaidOut | None]) -> None:
         """Make these adapters, and no others, resident: slot i holds `adapters[i]`. Quick: between passes."""
         ...
+
+    def release(self, first_slot: int) -> None:
+        """The KV slots from this one on hold nothing any more: give their memory back to the system."""
+        ...

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from townsfolk.agents import unaided
 from townsfolk.engine import AdapterInfo, Engine
-from townsfolk.errors import AdapterError, UnknownName
+from townsfolk.errors import AdapterError, StoreError, UnknownName
 from townsfolk.feedback.store import Store
 from townsfolk.personas import PersonaLibrary
 from townsfolk.types import AdapterFault, AdapterList, AdapterVersion, Persona
@@ -23,6 +23,15 @@ class Source:
 
     folder: Path
     version: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a persona is to be served with: the first of `live` that can be read, and a share with `trial`."""
+
+    live: Sequence[Source] = ()
+    trial: Source | None = None
+    share: float = 0
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,8 @@ class AdapterShelf:
         """Args: pinned: personas whose adapters keep their slots in the engine."""
         self._engine, self._library, self._store = engine, library, store
         self._dirs, self._pinned = (*dirs, *library.folders.values()), pinned
+        self._asked: dict[str, Asked] = {}
+        self._shed: set[str] = set()  # personas whose adapters were let go, though they are asked for
         self._served: dict[str, Served] = {}
         self._replaced: dict[str, Served] = {}  # persona -> what it was served with before
         self._faults: dict[str, str] = {}
@@ -98,6 +109,7 @@ class AdapterShelf:
                 self._faults[name] = str(error)
                 raise
             self._faults.pop(name, None)
+            self._ask(name, Asked([Source(folder, info.content_hash)]))
             self._change(name, Served(info))
         return _version(name, info)
 
@@ -110,10 +122,8 @@ class AdapterShelf:
             StoreError: it serves, but that could not be recorded.
         """
         with self._changing:
-            self._faults.pop(name, None)
-            found = next((info for source in live if (info := self._try(name, source))), None)
-            tried = self._try(name, trial) if trial else None
-            self._change(name, Served(found, tried, share))
+            self._ask(name, Asked(live, trial, share))
+            self._serve(name)
 
     def check(self, source: Source) -> None:
         """Raises AdapterError: it can't be served; says what is wrong."""
@@ -124,15 +134,16 @@ class AdapterShelf:
     def unload(self, name: str) -> None:
         """Serve the persona by the base model again. Raises UnknownName if it has no adapter."""
         with self._changing:
-            if not any(self._served.get(name, NOTHING)):
+            if not any(self._served.get(name, NOTHING)) and name not in self._shed:
                 loaded = ", ".join(name for name, served in self._served.items() if any(served)) or "none"
                 raise UnknownName(f"persona {name!r} has no adapter loaded; loaded are: {loaded}")
+            self._ask(name, Asked())
             self._change(name, NOTHING)
 
     def shed(self) -> str:
         """Let go of a persona's adapters, those that were replaced among them; whose, empty: there are none.
 
-        Those that are pinned go last.
+        Those that are pinned go last. `take_back` has them served again.
         """
         with self._changing:
             held = {name for name in (*self._served, *self._replaced) if self._holds(name)}
@@ -140,7 +151,19 @@ class AdapterShelf:
             if name:
                 self._change(name, NOTHING)
                 self._change(name, NOTHING)  # nor what it was replaced by
+                self._shed.add(name)
             return name
+
+    def take_back(self) -> list[str]:
+        """Read again, from where they were, the adapters that were shed; gives their personas."""
+        with self._changing:
+            names, self._shed = sorted(self._shed), set()
+            for name in names:
+                try:
+                    self._serve(name)
+                except StoreError as error:
+                    log.error("persona %s has its adapter back, but that is not recorded: %s", name, error)
+            return names
 
     def hash_of(self, persona: str, who: str = "") -> str | None:
         """What the persona's villager `who` is served with."""
@@ -188,6 +211,17 @@ class AdapterShelf:
 
     def _holds(self, name: str) -> bool:
         return any(self._served.get(name, NOTHING)) or any(self._replaced.get(name, NOTHING))
+
+    def _ask(self, name: str, asked: Asked) -> None:
+        self._asked[name] = asked
+        self._shed.discard(name)
+
+    def _serve(self, name: str) -> None:
+        self._faults.pop(name, None)
+        asked = self._asked.get(name, Asked())
+        live = next((info for source in asked.live if (info := self._try(name, source))), None)
+        trial = self._try(name, asked.trial) if asked.trial else None
+        self._change(name, Served(live, trial, asked.share))
 
     def _try(self, name: str, source: Source) -> AdapterInfo | None:
         try:

@@ -13,7 +13,6 @@ import psutil
 
 from townsfolk.engine import Engine
 from townsfolk.serving.adapters import AdapterShelf
-from townsfolk.serving.promotions import Promotions
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +36,10 @@ class MemoryGuard:
         limit_mb: int,
         engine: Engine,
         shelf: AdapterShelf,
-        promotions: Promotions,
         used_mb: Callable[[], float] = resident_mb,
     ) -> None:
         self._limit_mb, self._used_mb = limit_mb, used_mb
-        self._engine, self._shelf, self._promotions = engine, shelf, promotions
-        self._shed: set[str] = set()
+        self._engine, self._shelf = engine, shelf
         self._shedding = False
 
     def look(self) -> list[str]:
@@ -57,7 +54,6 @@ class MemoryGuard:
             )
             changed.append(name)
             used = self._used_mb() / self._limit_mb
-        self._shed.update(changed)
         if used >= SHED:
             self._engine.shed_cache()
             used = self._used_mb() / self._limit_mb
@@ -84,5 +80,5 @@ class MemoryGuard:
         log.warning("memory is below %.0f %% of its limit: all is as before", 100 * ROOM)
         self._engine.refuse("")
         self._engine.grow_cache()
-        names, self._shed, self._shedding = self._shed, set(), False
-        return self._promotions.follow_anew(names)
+        self._shedding = False
+        return self._shelf.take_back()

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 
 from townsfolk.config import PromotionSettings
@@ -59,13 +59,6 @@ class Promotions:
                 self._serve(name, records[name])
                 self._followed[name] = records[name]
         return changed
-
-    def follow_anew(self, names: Collection[str]) -> list[str]:
-        """As `follow`, also for these personas, whose adapters were let go."""
-        with self._following:
-            for name in names:
-                self._followed.pop(name, None)
-        return self.follow()
 
     def promote(self, name: str, version: str) -> Standing:
         """Serve persona `name` with a version of the registry, on trial first where there are trials.

@@ -87,7 +87,7 @@ class Rooms:
                 turns.warm(persona, first=True)
             undo.pop_all()
         stages = (library, engine, store, behaviour_log, policy, shelf, promotions)
-        memory = MemoryGuard(settings.memory_limit_mb, engine, shelf, promotions)
+        memory = MemoryGuard(settings.memory_limit_mb, engine, shelf)
         rooms = cls(settings, *stages, prompts, generator, turns, memory, metrics, registry)
         rooms._expose()
         return rooms
