@@ -134,6 +134,7 @@ def test_ratings_reach_the_service(village: Village) -> None:
     village.wait(lambda: len(village.service.ratings) == 2)
     up, down = village.service.ratings
     assert (up.player, up.value, down.value, up.turn_id) == ("sam", 1, -1, down.turn_id)
+    assert up.game_id
     village.ann.say("/ai rate up")
     village.ann.wait_for_chat("has not answered you", SOON)
 

@@ -9,7 +9,9 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from townsfolk.config import StoreSettings
-from townsfolk.errors import UnknownName
+from townsfolk.errors import Forbidden, UnknownName
+from townsfolk.feedback import rows
+from townsfolk.feedback.database import Database
 from townsfolk.feedback.store import Store
 from townsfolk.types import (
     Action,
@@ -257,3 +259,19 @@ def test_many_threads_at_once(store: Store) -> None:
         list(threads.map(rate, range(200)))
     store.drain()
     assert (store.counts()["turns"], store.counts()["ratings"]) == (200, 200)
+
+
+def test_a_rating_that_could_not_be_judged_is_when_it_is_applied(
+    store: Store, settings: StoreSettings
+) -> None:
+    """As when the database was away."""
+    store.record_turn(new_turn("t"))
+    store.drain()
+    rating = Rating(turn_id="t", player="sam", value=1, game_id="elsewhere")
+    database = Database(settings.url)
+    with database.transaction() as session, pytest.raises(Forbidden, match="not of the game 'elsewhere'"):
+        rows.apply(session, rows.to_payload(rating, 1.0))
+    database.close()
+    with pytest.raises(Forbidden):
+        store.rate(rating)
+    assert store.counts()["ratings"] == 0

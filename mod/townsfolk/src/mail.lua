@@ -33,7 +33,7 @@ local log = post:kind({
 
 -- `player` finds the turn good (1) or bad (-1).
 function mail.rate(turn_id, player, value)
-	ratings.box:push({ turn_id = turn_id, player = player, value = value })
+	ratings.box:push({ turn_id = turn_id, player = player, value = value, game_id = tf.greeting.game_id() })
 end
 
 -- A sign of engagement: the wire's `LogEntry` but for the game.

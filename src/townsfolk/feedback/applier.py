@@ -17,7 +17,7 @@ from pathlib import Path
 from sqlalchemy import update
 from sqlalchemy.exc import DataError, IntegrityError
 
-from townsfolk.errors import StoreError
+from townsfolk.errors import Forbidden, StoreError
 from townsfolk.feedback import rows
 from townsfolk.feedback.database import Database
 from townsfolk.feedback.models import Spool as SpoolRow
@@ -30,7 +30,7 @@ MIN_DELAY_S = 0.1
 MAX_DELAY_S = 5.0
 
 # A row's own fault: a constraint refuses it, or this version can't read it. Trying again would not help.
-ROW_FAULTS = (IntegrityError, DataError, ValueError, KeyError, OverflowError)
+ROW_FAULTS = (IntegrityError, DataError, ValueError, KeyError, OverflowError, Forbidden)
 
 
 class Applier:

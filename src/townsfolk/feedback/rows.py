@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
+from townsfolk.errors import Forbidden
 from townsfolk.feedback.models import (
     ActionRow,
     AdapterChangeRow,
@@ -52,9 +53,23 @@ def to_payload(message: Message, at: float, **extra: str) -> dict[str, Any]:
     return {"kind": type(message).__name__, "at": at, "body": message.model_dump(mode="json"), **extra}
 
 
-def turn_of(payload: dict[str, Any]) -> str | None:
-    """The id of the turn that `payload` brings, if it brings one."""
-    return str(payload["body"]["turn_id"]) if payload["kind"] == Turn.__name__ else None
+def turn_of(payload: dict[str, Any]) -> tuple[str, str] | None:
+    """The ids of the turn that `payload` brings and of its game, if it brings one."""
+    body = payload["body"]
+    return (str(body["turn_id"]), str(body["game_id"])) if payload["kind"] == Turn.__name__ else None
+
+
+def check_game(rating: Rating, game_id: str) -> None:
+    """Args: game_id: the turn's; a turn that was asked for directly has none, and is for all to rate.
+
+    Raises:
+        Forbidden: the turn is not of the game that the rating is for.
+    """
+    if rating.game_id and game_id not in ("", rating.game_id):
+        raise Forbidden(
+            f"turn {rating.turn_id!r} is not of the game {rating.game_id!r}: rate turns of that game, or use "
+            "the token of the turn's own"
+        )
 
 
 def forgotten_by(payload: dict[str, Any]) -> ForgetPlayer | None:
@@ -65,7 +80,7 @@ def forgotten_by(payload: dict[str, Any]) -> ForgetPlayer | None:
 def is_of(payload: dict[str, Any], gone: ForgetPlayer) -> bool:
     """Whether `payload` is a record of the player who is gone."""
     body = payload["body"]
-    game_id = body.get("game_id", gone.game_id)  # ratings name none
+    game_id = body.get("game_id") or gone.game_id  # a rating may name none
     return (game_id, body.get("player")) == (gone.game_id, gone.player)
 
 
@@ -85,6 +100,7 @@ def apply(session: Session, payload: dict[str, Any]) -> None:
 
     Raises:
         pydantic.ValidationError, KeyError: the payload is of a version that this program can't read.
+        Forbidden: a rating of another game's turn.
     """
     _APPLY[payload["kind"]](session, payload)
 
@@ -124,6 +140,14 @@ def _outcome(session: Session, payload: dict[str, Any]) -> None:
         row.game_id, row.name = payload["game_id"], outcome.action.partition(" ")[0][:64]
     row.outcome, row.outcome_reason, row.outcome_at = outcome.verdict, _clean(outcome.reason), payload["at"]
     session.add(row)
+
+
+def _rating(session: Session, payload: dict[str, Any]) -> None:
+    """Of what game the turn is could not be asked where the database was away when the rating came."""
+    rating = Rating.model_validate(payload["body"])
+    if turn := session.get(TurnRow, rating.turn_id):
+        check_game(rating, turn.game_id)
+    session.merge(RatingRow(**_values(rating, exclude={"game_id"}), at=payload["at"]))
 
 
 def _log_entry(session: Session, payload: dict[str, Any]) -> None:
@@ -196,7 +220,7 @@ _APPLY: dict[str, Callable[[Session, dict[str, Any]], None]] = {
     AuditFlag.__name__: _flag,
     FlagDecision.__name__: _decide,
     ForgetPlayer.__name__: _forget,
-    Rating.__name__: _merge(RatingRow, Rating, "at"),
+    Rating.__name__: _rating,
     Memory.__name__: _merge(MemoryRow, Memory, None),
     Game.__name__: _merge(GameRow, Game, "connected_at", "personas"),
     AdapterChange.__name__: _merge(AdapterChangeRow, AdapterChange, None),

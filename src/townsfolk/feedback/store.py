@@ -112,7 +112,7 @@ class Store:
 
     def record_turn(self, turn: Turn) -> "Future[None]":
         """Keep a turn that has ended. A turn_id that is known already is ignored."""
-        self._pending_turns.add(turn.turn_id)
+        self._pending_turns[turn.turn_id] = turn.game_id
         return self._submit([rows.to_payload(turn, time.time())])
 
     def record_outcomes(self, game_id: str, outcomes: Iterable[Outcome]) -> "Future[None]":
@@ -135,10 +135,12 @@ class Store:
 
         Raises:
             UnknownName: no such turn.
+            Forbidden: the turn is not of the game that the rating is for.
             StoreError: it can't be made durable.
         """
-        if not self._knows_turn(rating.turn_id):
-            raise UnknownName(f"turn {rating.turn_id!r} is not known: rate a turn_id that a decision carried")
+        game_id = self._game_of(rating.turn_id)
+        if game_id is not None:
+            rows.check_game(rating, game_id)
         self._acknowledge(rating)
 
     def log(self, *entries: LogEntry) -> None:
@@ -319,24 +321,32 @@ class Store:
     def _note_loss(self, payloads: Sequence[dict[str, Any]], done: "Future[None]") -> None:
         if (error := done.exception()) is not None:
             self._lost += len(payloads)
-            self._pending_turns.difference_update(filter(None, map(rows.turn_of, payloads)))
+            self._no_longer_pending(payloads)
             log.error("%d row(s) are lost: %s", len(payloads), error)
 
-    def _knows_turn(self, turn_id: str) -> bool:
+    def _game_of(self, turn_id: str) -> str | None:
         """Looks first where a turn is first, so that one on its way to the database is not missed.
 
-        With the database away it can't be known: the rating is taken, and refused when it is applied.
+        None: with the database away it can't be known: a rating is taken, and judged when it is applied.
+
+        Raises:
+            UnknownName: no such turn.
         """
-        if turn_id in self._pending_turns:
-            return True
+        pending = self._pending_turns.get(turn_id)
+        if pending is not None:
+            return pending
         with suppress(StoreError), self._database.transaction() as session:
-            return session.get(TurnRow, turn_id) is not None
-        return True
+            if turn := session.get(TurnRow, turn_id):
+                return turn.game_id
+            raise UnknownName(f"turn {turn_id!r} is not known: rate a turn_id that a decision carried")
+        return None
 
     def _forget_pending(self, records: Sequence[Record]) -> None:
-        self._pending_turns.difference_update(
-            filter(None, (rows.turn_of(record.payload) for record in records))
-        )
+        self._no_longer_pending(record.payload for record in records)
+
+    def _no_longer_pending(self, payloads: Iterable[dict[str, Any]]) -> None:
+        for turn_id, _ in filter(None, map(rows.turn_of, payloads)):
+            self._pending_turns.pop(turn_id, None)
 
 
 def _actions_of(session: Session, turns: list[TurnRow]) -> dict[str, list[ActionRow]]:
@@ -348,9 +358,9 @@ def _actions_of(session: Session, turns: list[TurnRow]) -> dict[str, list[Action
     return of_turn
 
 
-def _turns_in(spool: Spool) -> set[str]:
-    """The turns that the spool holds, applied or not; the spool is left rewound."""
-    turns: set[str] = set()
+def _turns_in(spool: Spool) -> dict[str, str]:
+    """The turns that the spool holds, applied or not, and their games; the spool is left rewound."""
+    turns: dict[str, str] = {}
     while batch := spool.read():
         turns.update(filter(None, (rows.turn_of(record.payload) for record in batch)))
     spool.rewind()

@@ -119,10 +119,11 @@ class Permitted:
     # --- feedback ---
 
     async def rate(self, rating: Rating) -> None:
-        """A rating names no game: a turn's id is 122 random bits, which only its own game was given."""
-        self._need(Scope.RATE)
-        self._players.take(_player(CALLER.get().game_id, rating.player))
-        await self._service.rate(rating)
+        """A token that is for one game rates that game's turns."""
+        game_id = rating.game_id or CALLER.get().game_id
+        self._need(Scope.RATE, game_id)
+        self._players.take(_player(game_id, rating.player))
+        await self._service.rate(rating.model_copy(update={"game_id": game_id}))
 
     async def log(self, batch: LogBatch) -> None:
         for game_id in {entry.game_id for entry in batch.entries}:

@@ -300,7 +300,7 @@ class Village:
         self._rooms.turns.warm(self._rooms.library.get(request.name))
 
     async def rate(self, rating: Rating) -> None:
-        """Store a thumb, once its turn is; returns when it is durable. Raises UnknownName."""
+        """Store a thumb, once its turn is; returns when it is durable. Raises UnknownName, Forbidden."""
         under_way = [state.under_way.get(rating.turn_id) for state in self._games.values()]
         if turns := [task for task in under_way if task]:
             await asyncio.wait(turns)

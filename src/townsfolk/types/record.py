@@ -17,6 +17,8 @@ class Rating(Message):
     player: Name
     value: Literal[-1, 1]
     comment: Text = ""
+    game_id: str = Field(default="", max_length=64)
+    """Whose turn it is; empty: that of the token, else any."""
 
 
 class LogEntry(Message):

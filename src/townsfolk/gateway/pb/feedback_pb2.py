@@ -26,7 +26,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from townsfolk.gateway.pb import townsfolk_pb2 as townsfolk_dot_v1_dot_townsfolk__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btownsfolk/v1/feedback.proto\x12\x0ctownsfolk.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1ctownsfolk/v1/townsfolk.proto\"I\n\x06Rating\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x0e\n\x06player\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\x11\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\"y\n\x08LogEntry\x12\x0f\n\x07game_id\x18\x01 \x01(\t\x12\x13\n\x0bvillager_id\x18\x02 \x01(\t\x12\x0e\n\x06player\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\n\n\x02\x61t\x18\x06 \x01(\x01\x12\x0f\n\x07turn_id\x18\x07 \x01(\t\"3\n\x08LogBatch\x12\'\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x16.townsfolk.v1.LogEntry\"\x81\x01\n\x08\x44\x65moStep\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12%\n\x05place\x18\x03 \x01(\x0b\x32\x16.townsfolk.v1.Position\x12.\n\x0bobservation\x18\x04 \x01(\x0b\x32\x19.townsfolk.v1.Observation\"\x87\x01\n\tDemoBatch\x12\x0f\n\x07game_id\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x65mo_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0e\n\x06player\x18\x04 \x01(\t\x12\x13\n\x0bvillager_id\x18\x05 \x01(\t\x12%\n\x05steps\x18\x06 \x03(\x0b\x32\x16.townsfolk.v1.DemoStep\"/\n\x0c\x46orgetPlayer\x12\x0f\n\x07game_id\x18\x01 \x01(\t\x12\x0e\n\x06player\x18\x02 \x01(\t2\xf5\x01\n\x08\x46\x65\x65\x64\x62\x61\x63k\x12\x34\n\x04Rate\x12\x14.townsfolk.v1.Rating\x1a\x16.google.protobuf.Empty\x12\x35\n\x03Log\x12\x16.townsfolk.v1.LogBatch\x1a\x16.google.protobuf.Empty\x12>\n\x0b\x44\x65monstrate\x12\x17.townsfolk.v1.DemoBatch\x1a\x16.google.protobuf.Empty\x12<\n\x06\x46orget\x12\x1a.townsfolk.v1.ForgetPlayer\x1a\x16.google.protobuf.Emptyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btownsfolk/v1/feedback.proto\x12\x0ctownsfolk.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1ctownsfolk/v1/townsfolk.proto\"Z\n\x06Rating\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x0e\n\x06player\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\x11\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\x12\x0f\n\x07game_id\x18\x05 \x01(\t\"y\n\x08LogEntry\x12\x0f\n\x07game_id\x18\x01 \x01(\t\x12\x13\n\x0bvillager_id\x18\x02 \x01(\t\x12\x0e\n\x06player\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\n\n\x02\x61t\x18\x06 \x01(\x01\x12\x0f\n\x07turn_id\x18\x07 \x01(\t\"3\n\x08LogBatch\x12\'\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x16.townsfolk.v1.LogEntry\"\x81\x01\n\x08\x44\x65moStep\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12%\n\x05place\x18\x03 \x01(\x0b\x32\x16.townsfolk.v1.Position\x12.\n\x0bobservation\x18\x04 \x01(\x0b\x32\x19.townsfolk.v1.Observation\"\x87\x01\n\tDemoBatch\x12\x0f\n\x07game_id\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x65mo_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0e\n\x06player\x18\x04 \x01(\t\x12\x13\n\x0bvillager_id\x18\x05 \x01(\t\x12%\n\x05steps\x18\x06 \x03(\x0b\x32\x16.townsfolk.v1.DemoStep\"/\n\x0c\x46orgetPlayer\x12\x0f\n\x07game_id\x18\x01 \x01(\t\x12\x0e\n\x06player\x18\x02 \x01(\t2\xf5\x01\n\x08\x46\x65\x65\x64\x62\x61\x63k\x12\x34\n\x04Rate\x12\x14.townsfolk.v1.Rating\x1a\x16.google.protobuf.Empty\x12\x35\n\x03Log\x12\x16.townsfolk.v1.LogBatch\x1a\x16.google.protobuf.Empty\x12>\n\x0b\x44\x65monstrate\x12\x17.townsfolk.v1.DemoBatch\x1a\x16.google.protobuf.Empty\x12<\n\x06\x46orget\x12\x1a.townsfolk.v1.ForgetPlayer\x1a\x16.google.protobuf.Emptyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,17 +34,17 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'townsfolk.v1.feedback_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RATING']._serialized_start=104
-  _globals['_RATING']._serialized_end=177
-  _globals['_LOGENTRY']._serialized_start=179
-  _globals['_LOGENTRY']._serialized_end=300
-  _globals['_LOGBATCH']._serialized_start=302
-  _globals['_LOGBATCH']._serialized_end=353
-  _globals['_DEMOSTEP']._serialized_start=356
-  _globals['_DEMOSTEP']._serialized_end=485
-  _globals['_DEMOBATCH']._serialized_start=488
-  _globals['_DEMOBATCH']._serialized_end=623
-  _globals['_FORGETPLAYER']._serialized_start=625
-  _globals['_FORGETPLAYER']._serialized_end=672
-  _globals['_FEEDBACK']._serialized_start=675
-  _globals['_FEEDBACK']._serialized_end=920
+  _globals['_RATING']._serialized_end=194
+  _globals['_LOGENTRY']._serialized_start=196
+  _globals['_LOGENTRY']._serialized_end=317
+  _globals['_LOGBATCH']._serialized_start=319
+  _globals['_LOGBATCH']._serialized_end=370
+  _globals['_DEMOSTEP']._serialized_start=373
+  _globals['_DEMOSTEP']._serialized_end=502
+  _globals['_DEMOBATCH']._serialized_start=505
+  _globals['_DEMOBATCH']._serialized_end=640
+  _globals['_FORGETPLAYER']._serialized_start=642
+  _globals['_FORGETPLAYER']._serialized_end=689
+  _globals['_FEEDBACK']._serialized_start=692
+  _globals['_FEEDBACK']._serialized_end=937
 # @@protoc_insertion_point(module_scope)

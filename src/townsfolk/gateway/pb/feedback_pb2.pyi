@@ -9,16 +9,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Rating(_message.Message):
-    __slots__ = ("turn_id", "player", "value", "comment")
+    __slots__ = ("turn_id", "player", "value", "comment", "game_id")
     TURN_ID_FIELD_NUMBER: _ClassVar[int]
     PLAYER_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     COMMENT_FIELD_NUMBER: _ClassVar[int]
+    GAME_ID_FIELD_NUMBER: _ClassVar[int]
     turn_id: str
     player: str
     value: int
     comment: str
-    def __init__(self, turn_id: _Optional[str] = ..., player: _Optional[str] = ..., value: _Optional[int] = ..., comment: _Optional[str] = ...) -> None: ...
+    game_id: str
+    def __init__(self, turn_id: _Optional[str] = ..., player: _Optional[str] = ..., value: _Optional[int] = ..., comment: _Optional[str] = ..., game_id: _Optional[str] = ...) -> None: ...
 
 class LogEntry(_message.Message):
     __slots__ = ("game_id", "villager_id", "player", "kind", "text", "at", "turn_id")
