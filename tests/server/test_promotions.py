@@ -23,6 +23,8 @@ from townsfolk.types import AdapterVersion, Game, Rating, Turn
 from world import ACTIONS
 
 TRIAL = {"trial_turns": 40, "trial_least": 10}
+AFTERWARDS = 4e9
+"""After any trial's beginning."""
 
 
 @pytest.fixture
@@ -128,7 +130,7 @@ def test_a_canary_is_for_a_share_of_the_villagers(rooms: Rooms, tmp_path: Path) 
     assert Served().to("anybody") is None
 
 
-def rated(rooms: Rooms, version: str, number: int, value: int) -> None:
+def rated(rooms: Rooms, version: str, number: int, value: int, at: float = AFTERWARDS) -> None:
     turn = Turn(
         turn_id=f"{version[:8]}-{number}",
         game_id="g",
@@ -138,7 +140,7 @@ def rated(rooms: Rooms, version: str, number: int, value: int) -> None:
         player="sam",
         context="",
         reply="",
-        started_at=4e9 + number,  # after the trial's beginning
+        started_at=at + number,
     )
     rooms.store.record_turn(turn)
     rooms.store.rate(Rating.model_validate({"turn_id": turn.turn_id, "player": "sam", "value": value}))
@@ -182,6 +184,30 @@ def test_a_version_that_players_like_is_confirmed(rooms: Rooms, tmp_path: Path) 
     rooms.promotions.look()
     assert rooms.promotions.registry.record("explorer").live == version
     assert rooms.promotions.registry.history()[-1].kind == "confirmed"
+
+
+def test_a_clock_that_is_set_back_hides_no_turn_of_a_trial(rooms: Rooms, tmp_path: Path) -> None:
+    version = added(rooms, tmp_path, 1)
+    rooms.promotions.promote("explorer", version)
+    for number in range(10):
+        rated(rooms, version, number, -1)
+    for number in range(10, 40):
+        rated(rooms, version, number, 1, at=1e9)
+    rooms.store.drain()
+    rooms.promotions.look()
+    assert rooms.promotions.registry.record("explorer").live == version
+
+
+def test_what_was_seen_of_an_earlier_trial_does_not_count_in_the_next(rooms: Rooms, tmp_path: Path) -> None:
+    version = added(rooms, tmp_path, 1)
+    rooms.promotions.promote("explorer", version)
+    for number in range(40):
+        rated(rooms, version, number, 1, at=1e9)
+    rooms.promotions.rollback("explorer")
+    rooms.promotions.promote("explorer", version)
+    rooms.store.drain()
+    rooms.promotions.look()
+    assert rooms.promotions.registry.record("explorer").trial
 
 
 def test_the_commands_ask_the_service_or_wait_for_its_start(

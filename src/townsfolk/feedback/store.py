@@ -26,6 +26,7 @@ from townsfolk.feedback.applier import Applier
 from townsfolk.feedback.database import Database
 from townsfolk.feedback.intake import Intake
 from townsfolk.feedback.judged import outcomes_of
+from townsfolk.feedback.lately import Did, done_between
 from townsfolk.feedback.models import ActionRow, Base, FlagRow, ForgottenRow, MemoryRow, TurnRow
 from townsfolk.feedback.review import count_flags, list_flags, read_flag
 from townsfolk.feedback.spool import Record, Spool
@@ -238,6 +239,15 @@ class Store:
             if row := session.get(TurnRow, turn_id):
                 return rows.read_turn(row, _actions_of(session, [row])[turn_id])
         raise UnknownName(f"turn {turn_id!r} is not known: it was forgotten, or is not stored yet")
+
+    def done_between(self, since: float, until: float) -> tuple[Did, ...]:
+        """What policy allowed villagers between two Unix times, counted by the minute.
+
+        Raises:
+            StoreError: the database is away.
+        """
+        with self._database.transaction() as session:
+            return tuple(done_between(session, since, until))
 
     def forgotten(self) -> frozenset[str]:
         """The players who wish to be forgotten, each as `rows.player_hash`.

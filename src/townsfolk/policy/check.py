@@ -88,6 +88,14 @@ class Policy:
         """May this be said? Speech is not counted against the limits."""
         return self._check_text(text) or ALLOWED
 
+    def recall(self, persona: str, action: str, villager: str, at: float, times: int) -> None:
+        """Count what was allowed before the start, against limits of all areas: where it was is not known.
+
+        Args:
+            at: when, on the clock that `check` goes by.
+        """
+        self._limits.count(villager, self._limiting(action, persona, None), at, times)
+
     def freeze(self, villager: str, why: str, now: float, seconds: float | None = None) -> None:
         """Refuse what `villager` proposes for `seconds` (None: the setting's); never shortens a freeze."""
         until = now + (self._freeze_seconds if seconds is None else seconds)
@@ -150,18 +158,20 @@ class Policy:
         return None
 
     def _check_limits(self, proposal: Proposal, now: float, counted: bool) -> Verdict | None:
-        fitting = [
-            name
-            for name, limit in self._rules.limits.items()
-            if limit.counts(proposal.action.name)
-            and limit.fits(proposal.persona, proposal.at, self._rules.areas)
-        ]
+        fitting = self._limiting(proposal.action.name, proposal.persona, proposal.at)
         if reached := self._limits.refusal(proposal.villager, fitting, now):
             name, told = reached
             return _refuse(name, f"{proposal.action.name}: {self._rules.limits[name].reason}: {told}")
         if counted:
             self._limits.count(proposal.villager, fitting, now)
         return None
+
+    def _limiting(self, action: str, persona: str, at: Position | None) -> list[str]:
+        return [
+            name
+            for name, limit in self._rules.limits.items()
+            if limit.counts(action) and limit.fits(persona, at, self._rules.areas)
+        ]
 
 
 def _check_persona(proposal: Proposal) -> Verdict | None:

@@ -24,9 +24,9 @@ class _Tally:
         self.slots = {slot: count for slot, count in self.slots.items() if slot >= oldest}
         return sum(self.slots.values())
 
-    def add(self, now: float) -> None:
+    def add(self, now: float, times: int = 1) -> None:
         slot = self._slot(now)
-        self.slots[slot] = self.slots.get(slot, 0) + 1
+        self.slots[slot] = self.slots.get(slot, 0) + times
 
     def wait(self, now: float) -> float:
         """Seconds until the oldest counts no more."""
@@ -52,11 +52,11 @@ class Limits:
                     return name, f"more than {most} {per}; wait {tally.wait(now):.1f} s"
         return None
 
-    def count(self, villager: str, names: list[str], now: float) -> None:
-        """The villager does one thing that counts for the limits `names`."""
+    def count(self, villager: str, names: list[str], now: float, times: int = 1) -> None:
+        """The villager does `times` things that count for the limits `names`."""
         for name in names:
             for _, tally in self._windows(villager, name, now):
-                tally.add(now)
+                tally.add(now, times)
 
     def _windows(self, villager: str, name: str, now: float) -> Iterator[tuple[int, _Tally]]:
         limit = self._limits[name]

@@ -110,6 +110,11 @@ class Registry:
         """All that was decided, the latest last. Raises as `record`."""
         return self._read().history
 
+    def tried_before(self, persona: str, version: str) -> bool:
+        """Whether the version had a trial before its last one. Raises as `record`."""
+        tried = [it for it in self.history() if (it.name, it.version, it.kind) == (persona, version, "tried")]
+        return len(tried) > 1
+
     def promote(self, persona: str, version: str, share: float, reasons: tuple[str, ...] = ()) -> Standing:
         """Put a version on trial with `share` of the persona's villagers; one on trial before is dropped.
 

@@ -117,7 +117,9 @@ class Promotions:
             return
         settings = self._settings
         rule = Rule(max(1, settings.trial_turns), settings.trial_least, settings.trial_alpha)
-        new = self._store.outcomes_of(name, trial.version, rule.turns, since=trial.began_at)
+        # All turns of a version that was never tried before are the trial's, whatever the clock said then.
+        since = trial.began_at if self.registry.tried_before(name, trial.version) else 0
+        new = self._store.outcomes_of(name, trial.version, rule.turns, since)
         before = self._store.outcomes_of(name, self._shelf.live_hash(name) or "", rule.turns)
         ruling = judge(new, before, rule)
         if ruling.kind == "confirm":

@@ -25,6 +25,7 @@ from townsfolk.serving.memory import MemoryGuard
 from townsfolk.serving.metrics import Metrics, readings_of_engine, readings_of_shelf, readings_of_store
 from townsfolk.serving.promotions import Promotions
 from townsfolk.serving.prompts import prompt_builder
+from townsfolk.serving.recall import recall
 from townsfolk.serving.rewards import RewardModel
 from townsfolk.serving.turns import TurnRunner
 from townsfolk.types import Turn
@@ -72,6 +73,7 @@ class Rooms:
             prompts = prompt_builder(engine.tokenizer, engine.model.context, settings)
             behaviour_log = undo.enter_context(closing(BehaviourLog(settings.store.behaviour_log)))
             store = undo.enter_context(closing(Store.open(settings.store)))
+            recall(policy, store)
             dirs = (*settings.adapters_dirs, settings.promotion.registry_dir)
             shelf = AdapterShelf(engine, library, dirs, store, settings.pinned_personas)
             promotions = Promotions(shelf, library, store, settings.promotion, engine.base_hash)
