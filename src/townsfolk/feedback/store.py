@@ -13,11 +13,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from dataclasses import dataclass
-from math import inf
 from typing import Any
-
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
 from townsfolk.config import StoreSettings
 from townsfolk.errors import StoreError, UnknownName
@@ -25,19 +21,15 @@ from townsfolk.feedback import rows
 from townsfolk.feedback.applier import Applier
 from townsfolk.feedback.database import Database
 from townsfolk.feedback.intake import Intake
-from townsfolk.feedback.judged import outcomes_of
-from townsfolk.feedback.lately import Did, done_between
-from townsfolk.feedback.models import ActionRow, Base, FlagRow, ForgottenRow, MemoryRow, TurnRow
-from townsfolk.feedback.review import count_flags, list_flags, read_flag
+from townsfolk.feedback.models import TurnRow
+from townsfolk.feedback.reads import Reads
 from townsfolk.feedback.spool import Record, Spool
 from townsfolk.types import (
     AdapterChange,
     AdapterVersion,
     AuditFlag,
     DemoBatch,
-    Flag,
     FlagDecision,
-    FlagState,
     ForgetPlayer,
     Game,
     LogEntry,
@@ -46,7 +38,6 @@ from townsfolk.types import (
     Outcome,
     Rating,
     Turn,
-    TurnOutcome,
 )
 
 log = logging.getLogger(__name__)
@@ -71,11 +62,12 @@ class Stats:
     """Why the database takes no rows; empty: it does."""
 
 
-class Store:
+class Store(Reads):
     """Made by `Store.open`. All that was acknowledged outlives a crash, with `close` or without."""
 
     def __init__(self, database: Database, spool: Spool, settings: StoreSettings) -> None:
-        self._database, self._spool = database, spool
+        super().__init__(database)
+        self._spool = spool
         self._applier = Applier(database, spool, settings.spool_dir / "rejected.jsonl", self._forget_pending)
         self._intake = Intake(spool, on_durable=self._applier.wake)
         self._pending_turns = _turns_in(spool)
@@ -180,110 +172,6 @@ class Store:
         """Keep that an adapter serves."""
         self._acknowledge(version)
 
-    # --- reads ---
-
-    def recent_turns(self, game_id: str, villager_id: str, limit: int) -> tuple[Turn, ...]:
-        """The last turns of a villager that the database has, oldest first.
-
-        Raises:
-            StoreError: the database is away.
-        """
-        newest = (
-            select(TurnRow)
-            .where(TurnRow.game_id == game_id, TurnRow.villager_id == villager_id)
-            .order_by(TurnRow.started_at.desc(), TurnRow.turn_id)
-            .limit(limit)
-        )
-        with self._database.transaction() as session:
-            turns = list(session.scalars(newest))
-            actions = _actions_of(session, turns)
-            return tuple(rows.read_turn(turn, actions[turn.turn_id]) for turn in reversed(turns))
-
-    def memories_of(self, game_id: str, villager_id: str, limit: int = 256) -> tuple[Memory, ...]:
-        """What a villager remembers of the players it saw last, by player.
-
-        Raises:
-            StoreError: the database is away.
-        """
-        query = select(MemoryRow).where(MemoryRow.game_id == game_id, MemoryRow.villager_id == villager_id)
-        with self._database.transaction() as session:
-            found = session.scalars(query.order_by(MemoryRow.last_seen.desc()).limit(limit))
-            return tuple(sorted(map(rows.read_memory, found), key=lambda memory: memory.player))
-
-    def list_flags(
-        self, state: FlagState | None = None, limit: int = 100, before: float = inf
-    ) -> tuple[Flag, ...]:
-        """Flags in a state (None: in any) raised before a Unix time, newest first.
-
-        Raises:
-            StoreError: the database is away.
-        """
-        with self._database.transaction() as session:
-            return list_flags(session, state, limit, before)
-
-    def count_flags(self) -> dict[str, int]:
-        """Flags in the database, by state. Raises StoreError."""
-        with self._database.transaction() as session:
-            return count_flags(session)
-
-    def read_flag(self, flag_id: str) -> Flag:
-        """One flag. Raises UnknownName, StoreError."""
-        with self._database.transaction() as session:
-            if row := session.get(FlagRow, flag_id):
-                return read_flag(row)
-        raise UnknownName(f"flag {flag_id!r} is not known: name one that the list of flags has")
-
-    def read_turn(self, turn_id: str) -> Turn:
-        """One turn that the database has. Raises UnknownName, StoreError."""
-        with self._database.transaction() as session:
-            if row := session.get(TurnRow, turn_id):
-                return rows.read_turn(row, _actions_of(session, [row])[turn_id])
-        raise UnknownName(f"turn {turn_id!r} is not known: it was forgotten, or is not stored yet")
-
-    def done_between(self, since: float, until: float) -> tuple[Did, ...]:
-        """What policy allowed villagers between two Unix times, counted by the minute.
-
-        Raises:
-            StoreError: the database is away.
-        """
-        with self._database.transaction() as session:
-            return tuple(done_between(session, since, until))
-
-    def forgotten(self) -> frozenset[str]:
-        """The players who wish to be forgotten, each as `rows.player_hash`.
-
-        Raises:
-            StoreError: the database is away.
-        """
-        with self._database.transaction() as session:
-            return frozenset(session.scalars(select(ForgottenRow.who)))
-
-    def outcomes_of(
-        self, persona: str, adapter_hash: str, limit: int, since: float | None = None
-    ) -> tuple[TurnOutcome, ...]:
-        """How turns that answered somebody were taken, oldest first.
-
-        Args:
-            since: the first `limit` turns from this Unix time on; None: the last `limit` of all.
-
-        Raises:
-            StoreError: the database is away.
-        """
-        with self._database.transaction() as session:
-            return outcomes_of(session, persona, adapter_hash, limit, since)
-
-    def counts(self) -> dict[str, int]:
-        """Rows in the database, by table.
-
-        Raises:
-            StoreError: the database is away.
-        """
-        with self._database.transaction() as session:
-            return {
-                table.name: session.scalar(select(func.count()).select_from(table)) or 0
-                for table in Base.metadata.sorted_tables
-            }
-
     def stats(self) -> Stats:
         applied_to = max(self._applier.position, self._spool.first - 1)
         return Stats(
@@ -357,15 +245,6 @@ class Store:
     def _no_longer_pending(self, payloads: Iterable[dict[str, Any]]) -> None:
         for turn_id, _ in filter(None, map(rows.turn_of, payloads)):
             self._pending_turns.pop(turn_id, None)
-
-
-def _actions_of(session: Session, turns: list[TurnRow]) -> dict[str, list[ActionRow]]:
-    """By turn_id, in order of position."""
-    of_turn: dict[str, list[ActionRow]] = {turn.turn_id: [] for turn in turns}
-    recorded = select(ActionRow).where(ActionRow.turn_id.in_(of_turn), ActionRow.position.is_not(None))
-    for action in session.scalars(recorded.order_by(ActionRow.position)):
-        of_turn[action.turn_id].append(action)
-    return of_turn
 
 
 def _turns_in(spool: Spool) -> dict[str, str]:
