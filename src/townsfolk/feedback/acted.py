@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from sqlalchemy import select
 
 from townsfolk.feedback import rows
-from townsfolk.feedback.database import Database
+from townsfolk.feedback.database import Reader
 from townsfolk.feedback.models import ActionRow, FlagRow, TurnRow
 from townsfolk.types import Acted, ActedTurn, AuditFlag
 
@@ -17,20 +17,8 @@ _NAMED = re.compile(r"^.+? to ([\w-]+): ", re.MULTILINE)
 """The line of a context in which somebody speaks to the villager."""
 
 
-class ActedRows:
-    """What a store's database holds of what villagers did.
-
-    Raises:
-        ConfigError: `url` names no database that can be used.
-        StoreError: the database is away, or newer than this program.
-    """
-
-    def __init__(self, url: str) -> None:
-        self._database = Database(url)
-        self._database.migrate()
-
-    def close(self) -> None:
-        self._database.close()
+class ActedRows(Reader):
+    """What a store's database holds of what villagers did."""
 
     def actions(self, since: float) -> list[Acted]:
         """Actions of turns that began at the Unix time `since` or later, in order. Raises StoreError."""

@@ -121,6 +121,22 @@ class Database:
             Path(file).parent.mkdir(parents=True, exist_ok=True)
 
 
+class Reader:
+    """Reads a store's tables beside a service that runs, without its spool.
+
+    Raises:
+        ConfigError: `url` names no database that can be used.
+        StoreError: the database is away, or newer than this program.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._database = Database(url)
+        self._database.migrate()
+
+    def close(self) -> None:
+        self._database.close()
+
+
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)

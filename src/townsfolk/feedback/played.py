@@ -11,7 +11,7 @@ from itertools import chain
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from townsfolk.feedback.database import Database
+from townsfolk.feedback.database import Reader
 from townsfolk.feedback.models import (
     ActionRow,
     DemoRow,
@@ -31,23 +31,14 @@ NAME = re.compile(r"[\w-]+")
 """What may be a player's name in a text."""
 
 
-class Played:
-    """What a store's database holds of play.
-
-    Raises:
-        ConfigError: `url` names no database that can be used.
-        StoreError: the database is away, or newer than this program.
-    """
+class Played(Reader):
+    """What a store's database holds of play."""
 
     def __init__(self, url: str) -> None:
-        self._database = Database(url)
-        self._database.migrate()
+        super().__init__(url)
         with self._database.transaction() as session:
             self.forgotten = frozenset(session.scalars(select(ForgottenRow.who)))
             """Players who wish to be forgotten, as in `PlayedTurn.who`."""
-
-    def close(self) -> None:
-        self._database.close()
 
     def players(self) -> frozenset[str]:
         """Names of all players that are known, and of forgotten ones where others' rows still hold them."""
