@@ -4,8 +4,9 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar, TypeVarTuple
 
 from townsfolk import __version__
 from townsfolk.agents import Session, Window, occasion_in
@@ -49,6 +50,8 @@ from townsfolk.types import (
 )
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 MAX_GAMES = 64
 WATCH_S = 5
@@ -278,26 +281,25 @@ class Village:
 
     async def load_adapter(self, request: LoadAdapter) -> AdapterVersion:
         """Read, check and put an adapter live. Raises UnknownName, AdapterError."""
-        version = await asyncio.to_thread(self._rooms.shelf.load, request.name, Path(request.path))
-        self._rooms.turns.warm(self._rooms.library.get(request.name))
-        return version
+        return await self._swap(request.name, self._rooms.shelf.load, request.name, Path(request.path))
 
     async def promote_adapter(self, request: PromoteAdapter) -> Standing:
         """Serve a persona with a version of the registry. Raises UnknownName, AdapterError."""
-        told = await asyncio.to_thread(self._rooms.promotions.promote, request.name, request.version)
-        self._rooms.turns.warm(self._rooms.library.get(request.name))
-        return told
+        return await self._swap(request.name, self._rooms.promotions.promote, request.name, request.version)
 
     async def rollback_adapter(self, request: RollbackAdapter) -> Standing:
         """Serve a persona with the version before. Raises UnknownName, InvalidRequest."""
-        told = await asyncio.to_thread(self._rooms.promotions.rollback, request.name, request.reason)
-        self._rooms.turns.warm(self._rooms.library.get(request.name))
-        return told
+        return await self._swap(request.name, self._rooms.promotions.rollback, request.name, request.reason)
 
     async def unload_adapter(self, request: UnloadAdapter) -> None:
         """Serve a persona by the base model. Raises UnknownName."""
-        await asyncio.to_thread(self._rooms.shelf.unload, request.name)
-        self._rooms.turns.warm(self._rooms.library.get(request.name))
+        await self._swap(request.name, self._rooms.shelf.unload, request.name)
+
+    async def _swap(self, persona: str, change: Callable[[*Ts], T], *told: *Ts) -> T:
+        """Change what a persona is served with, and prefill its opening anew."""
+        changed = await asyncio.to_thread(change, *told)
+        self._rooms.turns.warm(self._rooms.library.get(persona))
+        return changed
 
     async def rate(self, rating: Rating) -> None:
         """Store a thumb, once its turn is; returns when it is durable. Raises UnknownName, Forbidden."""
