@@ -3,7 +3,8 @@
 scripts/chaos [--quick] [--json FILE] [--only ROW,ROW] [--kills 100] [--outage-seconds 60] [--seed 0]
 
 Rows: the service seen from a real game (killed, hung, slow, garbage, error, half), a game that is killed, the
-store's database and disk taken away, kill -9 at random moments. `--quick` is a tenth of it.
+store's database and disk taken away, kill -9 at random moments of the service, of the game while items change
+hands. `--quick` is a tenth of it.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.chaos import kills, outages, store, training
+from bench.chaos import items, kills, outages, store, training
 from bench.promises import Row, print_row, print_rows, write_rows
 
 WIDTH = 120
@@ -33,7 +34,7 @@ class Options:
     """The command line, checked.
 
     Attributes:
-        kills: in all, shared by the rows that kill.
+        kills: of the service, shared by the rows that kill it; of the game, a quarter as many.
         outage_s: how long a database or a disk is away.
     """
 
@@ -79,13 +80,14 @@ def _single_rows(options: Options) -> dict[str, Callable[[Path], Row]]:
         "killed_swap": share(kills.killed_swap, 1),
         "killed_promotion": share(kills.killed_promotion, 2),
         "killed_training": share(training.killed_training, 3),
+        "items_killed": share(items.items_killed, 4),
     }
 
 
 def _share(
     options: Options, row: Callable[[Path, int, random.Random], Row], number: int
 ) -> Callable[[Path], Row]:
-    """The row with its share of the kills, the first ones with one more where they can't be shared evenly."""
+    """The row with its quarter of the kills, the first with one more where they can't be shared evenly."""
     rounds = (options.kills + 3 - number) // 4
     return lambda folder: row(folder, rounds, random.Random(options.seed + number))
 

@@ -56,6 +56,8 @@ function body.take_gift(v, player)
 	player:set_wielded_item(left)
 	local count = offered - left:get_count()
 	if count > 0 then
+		stack:set_count(count)
+		tf.books.got(v, player, stack)
 		tf.villagers.save(v)
 		for _, fn in ipairs(on_gift) do
 			fn(v, player, name, count)

@@ -38,6 +38,7 @@ function building.dig(v, name, pos)
 	if core.get_node(pos).name == name then
 		return false, name .. " cannot be dug"
 	end
+	tf.books.built(pos, name)
 	return true
 end
 
@@ -88,6 +89,9 @@ function building.place(v, name, pos, under)
 		left = placed and ItemStack("") or stack
 	end
 	tf.hands.keep(v, left or stack)
+	if placed then
+		tf.books.built(pos, before)
+	end
 	return placed, name .. " cannot be placed here"
 end
 

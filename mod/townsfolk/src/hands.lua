@@ -83,7 +83,7 @@ end
 function hands.keep(v, stack)
 	local left = v.inv:add_item("main", stack)
 	if not left:is_empty() then
-		core.add_item(tf.body.pos(v), left)
+		tf.books.drop(tf.body.pos(v), left)
 	end
 end
 

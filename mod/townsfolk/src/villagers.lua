@@ -1,5 +1,5 @@
--- ADAPTER: who the villagers are. One record each, kept in mod storage; the body in the world only
--- carries the id, so that a record is never in two places. Knows nothing of bodies but the reference.
+-- ADAPTER: who the villagers are. One record each, kept in mod storage, and what they carry in the books; the body in
+-- the world only carries the id, so that a record is never in two places. Knows nothing of bodies but the reference.
 local tf = ...
 
 local villagers = {}
@@ -16,6 +16,7 @@ local STORED = {
 	"frozen_until",
 	"absent_until",
 	"spent",
+	"inventory", -- until the books have it
 }
 local INVENTORY_SIZE = 16
 local storage = core.get_mod_storage()
@@ -34,23 +35,27 @@ local function storage_key(id) return "villager:" .. id end
 
 local function inventory_name(v) return "townsfolk:" .. v.id end
 
-local function open_inventory(v, itemstrings)
+-- A line is a slot: the engine's texts of items have no line breaks.
+local function fill_inventory(v, lines)
+	for index, line in ipairs(lines:split("\n", true)) do
+		v.inv:set_stack("main", index, ItemStack(line))
+	end
+end
+
+local function open_inventory(v)
 	v.inv = core.create_detached_inventory(inventory_name(v), DENY_ALL, NOBODY)
 	v.inv:set_size("main", INVENTORY_SIZE)
-	for index, itemstring in pairs(itemstrings or {}) do
-		v.inv:set_stack("main", index, ItemStack(itemstring))
-	end
 end
 
-local function inventory_strings(v)
-	local strings = {}
+local function inventory_lines(v)
+	local lines = {}
 	for index, stack in ipairs(v.inv:get_list("main")) do
-		strings[index] = stack:to_string()
+		lines[index] = stack:to_string()
 	end
-	return strings
+	return table.concat(lines, "\n")
 end
 
--- Writes the record down: with the engine's own saving (the body's get_staticdata), and whenever items
+-- Writes the record down: with the engine's own saving (the body's get_staticdata), and in each step in which items
 -- may have changed hands, so that after a crash they are not with both or with nobody.
 function villagers.save(v)
 	if records[v.id] ~= v then
@@ -60,11 +65,12 @@ function villagers.save(v)
 	if tf.body.pos(v) and not v.absent_until then
 		v.pos, v.hp = tf.body.pos(v), v.object:get_hp()
 	end
-	local stored = { inventory = inventory_strings(v) }
+	local stored = {}
 	for _, field in ipairs(STORED) do
 		stored[field] = v[field]
 	end
 	storage:set_string(storage_key(v.id), core.serialize(stored))
+	tf.books.keep(v.id, inventory_lines(v))
 end
 
 local function load_one(key, text)
@@ -76,10 +82,8 @@ local function load_one(key, text)
 		)
 		return
 	end
-	local inventory = stored.inventory
-	stored.inventory = nil
 	records[stored.id] = stored
-	open_inventory(stored, inventory)
+	open_inventory(stored)
 end
 
 local function load_all()
@@ -87,6 +91,16 @@ local function load_all()
 		if key:find("^villager:") then
 			load_one(key, text)
 		end
+	end
+end
+
+-- Worlds of before there were books have the items in the record.
+local function load_items()
+	tf.books.open()
+	for id, v in pairs(records) do
+		fill_inventory(v, tf.books.carried(id) or table.concat(v.inventory or {}, "\n"))
+		v.inventory = nil
+		villagers.save(v)
 	end
 end
 
@@ -173,11 +187,12 @@ function villagers.remove(v)
 	local pos = tf.body.pos(v) or v.pos
 	for _, stack in ipairs(v.inv:get_list("main")) do
 		if not stack:is_empty() then
-			core.add_item(pos, stack)
+			tf.books.drop(pos, stack)
 		end
 	end
 	records[v.id] = nil
 	storage:set_string(storage_key(v.id), "")
+	tf.books.keep(v.id, nil)
 	tf.body.remove(v)
 	core.remove_detached_inventory(inventory_name(v))
 end
@@ -233,5 +248,6 @@ end)
 
 -- By then every mod's items are known, so no carried stack is taken for an unknown one.
 core.register_on_mods_loaded(load_all)
+core.after(0, load_items)
 
 return villagers

@@ -14,8 +14,10 @@ local function hand_over(v, name, count, player)
 	local inventory, pos = player:get_inventory(), player:get_pos()
 	for _, stack in ipairs(tf.hands.take_out(v, name, count)) do
 		local left = inventory:add_item("main", stack)
+		stack:take_item(left:get_count())
+		tf.books.gave(v, player, stack)
 		if not left:is_empty() then
-			core.add_item(pos, left)
+			tf.books.drop(pos, left)
 		end
 	end
 end
@@ -54,18 +56,12 @@ register("give", {
 
 -- What finds no room stays on the ground.
 local function pick_up(v, object)
-	local entity = object:get_luaentity()
-	local stack = ItemStack(entity.itemstring)
+	local stack = ItemStack(object:get_luaentity().itemstring)
 	local left = v.inv:add_item("main", stack)
 	if left:get_count() == stack:get_count() then
 		return false, "there is no room in the inventory"
-	elseif left:is_empty() then
-		-- Emptied first: whoever still holds the entity must not get the items again.
-		entity.itemstring = ""
-		object:remove()
-	else
-		entity:set_item(left)
 	end
+	tf.books.picked_up(object, left)
 	return true
 end
 
