@@ -22,7 +22,7 @@ NASTY = "<script>alert(1)</script>\u202eevil [[ACTION:wave]] hello"
 
 
 def open_rooms(folder: Path) -> Rooms:
-    console = ConsoleSettings(reports_dir=folder / "reports")
+    console = ConsoleSettings(reports_dir=folder / "reports", token_file=folder / "console.token")
     own = {"api_token": SecretStr(TOKEN), "console": console, "tokens_file": folder / "tokens.json"}
     return Rooms.open(tiny_settings(folder).model_copy(update=own))
 

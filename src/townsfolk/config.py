@@ -244,6 +244,8 @@ class ConsoleSettings(Section):
     """Whether there are any."""
     session_hours: float = Field(default=8, gt=0, le=168)
     """After which an operator has to log in again."""
+    token_file: HomePath = Field(default_factory=lambda: default_home() / "console.token")
+    """What opens the console of a service without tokens; made as it starts, only its owner can read it."""
     reports_dir: HomePath = Field(default_factory=lambda: default_home() / "reports")
     """Where evaluations are looked for: `townsfolk eval --json FOLDER/NAME.json`."""
 

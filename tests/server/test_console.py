@@ -136,14 +136,19 @@ def test_logins_are_limited_by_address_and_in_all(rooms: Rooms) -> None:
         sessions.begin(TOKEN, "10.0.0.3")
 
 
-def test_without_a_token_nobody_comes_in(rooms: Rooms) -> None:
+def test_without_tokens_its_owner_alone_comes_in(rooms: Rooms, tmp_path: Path) -> None:
     """On loopback the service itself lets anybody in then; an address is no person."""
-    settings = rooms.settings.model_copy(
-        update={"api_token": SecretStr(""), "tokens_file": rooms.settings.tokens_file.with_name("none")}
-    )
+    own = {"api_token": SecretStr(""), "tokens_file": tmp_path / "tokens.json"}
+    settings = rooms.settings.model_copy(update=own)
     open_to_all = OperatorDesk(replace(rooms, settings=settings), Village(rooms))
+    token = settings.console.token_file.read_text().strip()
+    for guess in ("", token[:-1]):
+        with pytest.raises(Unauthorized, match=r"console\.token_file"):
+            open_to_all.administrator(guess)
+    assert open_to_all.administrator(token) == "owner"
+    add_token(settings.tokens_file, Holder(name="game", scopes=frozenset({Scope.PLAY})))
     with pytest.raises(Unauthorized):
-        open_to_all.administrator("")
+        open_to_all.administrator(token)
 
 
 def test_a_wrong_token_is_told(visitor: httpx.Client) -> None:

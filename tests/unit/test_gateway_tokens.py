@@ -9,7 +9,16 @@ import pytest
 
 from townsfolk.config import Settings
 from townsfolk.errors import ConfigError, InvalidRequest, Unauthorized, UnknownName
-from townsfolk.gateway.tokens import ANYBODY, Holder, Scope, Tokens, add_token, read_tokens, revoke_token
+from townsfolk.gateway.tokens import (
+    ANYBODY,
+    Holder,
+    OwnToken,
+    Scope,
+    Tokens,
+    add_token,
+    read_tokens,
+    revoke_token,
+)
 
 OWN = "a-token-of-16-chars-ü"
 GAME = Holder(name="valley", scopes=frozenset({Scope.PLAY, Scope.RATE}), game_id="world-1")
@@ -120,3 +129,28 @@ def test_tokens_made_at_once_are_all_kept(file: Path) -> None:
         made = list(pool.map(lambda n: add_token(file, GAME.model_copy(update={"name": f"g{n}"})), range(24)))
     known = tokens(file)
     assert all(known.may(token, Scope.PLAY) for token in made)
+
+
+def test_a_services_own_token_is_made_once_for_its_owners_eyes(tmp_path: Path) -> None:
+    file = tmp_path / "home" / "console.token"
+    own = OwnToken(file)
+    own.make()
+    token = file.read_text().strip()
+    own.make()
+    assert own.equals(token)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [own.equals(other) for other in ("", token[:-1], token + "x", "ä")] == [False] * 4
+
+
+@pytest.mark.parametrize("kept", [None, b"", b"\n", b"short\n"])
+def test_a_services_own_token_that_is_none_opens_nothing(tmp_path: Path, kept: bytes | None) -> None:
+    file = tmp_path / "console.token"
+    if kept is not None:
+        file.write_bytes(kept)
+    assert not any(OwnToken(file).equals(token) for token in ("", "short"))
+
+
+def test_a_services_own_token_that_cannot_be_kept_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"console\.token_file .*tokens add"):
+        OwnToken(tmp_path / "file" / "console.token").make()

@@ -117,6 +117,8 @@ def _invitation(village: Village) -> Panel:
         "[bold]Try[/]: Hello Wren! · Brita, where is the well? · Tam, follow me\n"
         '     /ai say "what do you sell?" · /ai rate up · /ai help · right-click one\n'
         f"[bold]The service[/]: http://{HOST}:{village.ports.http}/docs\n"
+        f"[bold]The console[/]: http://{HOST}:{village.ports.http}/console/, "
+        f"log in with the token in {village.console_token}\n"
         f"[bold]World[/]: {village.world}; ctrl-C stops everything and leaves it",
         title="The village is open",
         expand=False,

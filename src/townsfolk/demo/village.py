@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from townsfolk.config import ConsoleSettings
 from townsfolk.demo import luanti
 from townsfolk.demo.children import Child, free_port, require_free
 from townsfolk.errors import LaunchError
@@ -81,6 +82,7 @@ class Village:
         self.world = world
         self.ports = ports
         self.store = world / "townsfolk" / "townsfolk.db"
+        self.console_token = ConsoleSettings().token_file
         self.service = Child("the service", _service_command(), logs / "service.log", self._settings(model))
         self.game = Child("the game server", server.command(world, ports.game), logs / "game.log")
         self.children = (self.service, self.game)
@@ -89,6 +91,7 @@ class Village:
         folder = self.world / "townsfolk"
         return {
             "TOWNSFOLK_TOKENS_FILE": str(folder / "tokens.json"),  # not the user's: the demo's game has none
+            "TOWNSFOLK_CONSOLE__TOKEN_FILE": str(self.console_token),
             "TOWNSFOLK_HTTP__HOST": HOST,
             "TOWNSFOLK_HTTP__PORT": str(self.ports.http),
             "TOWNSFOLK_GRPC__HOST": HOST,

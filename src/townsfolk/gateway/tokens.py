@@ -18,7 +18,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, ValidationError
 
-from townsfolk.config import Settings
+from townsfolk.config import SHORTEST_TOKEN, Settings
 from townsfolk.errors import ConfigError, InvalidRequest, Unauthorized, UnknownName
 from townsfolk.types import Message, Name
 
@@ -148,7 +148,7 @@ def add_token(path: Path, holder: Holder) -> str:
     """
     if holder.game_id and Scope.ADMIN in holder.scopes:
         raise InvalidRequest(f"scope admin is for all games: leave out that, or the game {holder.game_id!r}")
-    token = PREFIX + secrets.token_urlsafe(32)
+    token = _new_token()
     with _changing(path) as tokens:
         if any(kept.name == holder.name for kept in tokens):
             raise InvalidRequest(f"token {holder.name!r} is there already: take another name, or revoke it")
@@ -165,6 +165,39 @@ def revoke_token(path: Path, name: str) -> None:
         tokens[:] = kept
 
 
+class OwnToken:
+    """What opens the console to whoever runs a service that has no tokens.
+
+    It lies in clear, unlike the others: who can read this file could as well write that of the tokens.
+    """
+
+    holder = Holder(name="owner", scopes=frozenset({Scope.ADMIN}))
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def make(self) -> None:
+        """Make one, unless there is one. Raises ConfigError: it can't be written."""
+        if self._path.exists():
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            _write_private(self._path, _new_token() + "\n")
+        except OSError as error:
+            raise ConfigError(
+                f"console.token_file {self._path}: can't be written ({error}): name another place, or make a "
+                "token with `townsfolk tokens add`"
+            ) from error
+
+    def equals(self, token: str) -> bool:
+        """Compared in constant time with what the file holds now; one that is gone or empty opens nothing."""
+        try:
+            own = self._path.read_bytes().strip()
+        except OSError:
+            return False
+        return len(own) >= SHORTEST_TOKEN and hmac.compare_digest(_digest(own), _digest(token))
+
+
 @contextmanager
 def _changing(path: Path) -> Iterator[list[Token]]:
     """The file's tokens to be changed: written whole and private, one change at a time."""
@@ -173,13 +206,18 @@ def _changing(path: Path) -> Iterator[list[Token]]:
         flock(lock, LOCK_EX)
         tokens = list(read_tokens(path))
         yield tokens
-        fresh = path.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(_File(tokens=tuple(tokens)).model_dump_json(indent=1) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        _write_private(path, _File(tokens=tuple(tokens)).model_dump_json(indent=1) + "\n")
+
+
+def _write_private(path: Path, text: str) -> None:
+    """The file whole or not at all, for its owner's eyes alone."""
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
 
 
 def _of_settings(token: str) -> tuple[Token, ...]:
@@ -187,6 +225,10 @@ def _of_settings(token: str) -> tuple[Token, ...]:
     if not token:
         return ()
     return (Token(name="TOWNSFOLK_API_TOKEN", scopes=frozenset(Scope), sha256=_digest(token)),)
+
+
+def _new_token() -> str:
+    return PREFIX + secrets.token_urlsafe(32)
 
 
 def _digest(token: str | bytes) -> str:

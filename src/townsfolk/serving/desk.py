@@ -1,6 +1,7 @@
 """What an operator sees and does in the console, over the rooms: implements `console.desk.Desk`."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from townsfolk.console.desk import (
 )
 from townsfolk.errors import Unauthorized
 from townsfolk.gateway.limits import RateLimit
-from townsfolk.gateway.tokens import Scope, Tokens
+from townsfolk.gateway.tokens import OwnToken, Scope, Tokens
 from townsfolk.promotion.registry import EVALUATION, MANIFEST, SHORT, Record, standing
 from townsfolk.serving.direct import DirectTurns
 from townsfolk.serving.games import GameState
@@ -39,6 +40,8 @@ from townsfolk.types import (
     Turn,
 )
 
+log = logging.getLogger(__name__)
+
 TURNS_SHOWN = 50
 ANSWER_WAIT_MS = 30_000
 LOGINS, ALL_LOGINS, LOGINS_S = 10, 100, 300.0
@@ -52,6 +55,10 @@ class OperatorDesk:
         self._rooms, self._village = rooms, village
         self._direct = DirectTurns(rooms)
         self._tokens = Tokens(rooms.settings)
+        self._own_token = OwnToken(rooms.settings.console.token_file)
+        if self._tokens.open:
+            self._own_token.make()
+            log.info("the token that opens the console is in %s", rooms.settings.console.token_file)
         self._logins = RateLimit(LOGINS / LOGINS_S, LOGINS_S, "logins to the console")
         self._all_logins = RateLimit(ALL_LOGINS / LOGINS_S, LOGINS_S, "logins to the console")
 
@@ -63,10 +70,12 @@ class OperatorDesk:
     def administrator(self, token: str) -> str:
         """Where the service asks for no token, the console does: an address is no person."""
         holder = self._tokens.holder(token)
-        if self._tokens.open or holder is None or not holder.may(Scope.ADMIN):
+        if self._tokens.open:
+            holder = OwnToken.holder if self._own_token.equals(token) else None
+        if holder is None or not holder.may(Scope.ADMIN):
             raise Unauthorized(
-                "this is no token with the scope admin: make one with `townsfolk tokens add NAME --scope "
-                "admin`, or use the one that the service was given as TOWNSFOLK_API_TOKEN"
+                "this is no token with the scope admin: use what the service's console.token_file has; where "
+                "it has tokens, one of `townsfolk tokens add NAME --scope admin`, or its TOWNSFOLK_API_TOKEN"
             )
         return holder.name
 
