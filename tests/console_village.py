@@ -58,19 +58,24 @@ def flagged(rooms: Rooms, turn_id: str, words: str = NASTY) -> str:
         reply=words,
         started_at=time.time(),
     )
+    return flag_turn(rooms, turn, "destruction", words, (words,))
+
+
+def flag_turn(rooms: Rooms, turn: Turn, rule: str, reason: str, evidence: tuple[str, ...]) -> str:
+    """Keep the turn with a flag; the flag's id."""
     flag = AuditFlag(
         game_id=turn.game_id,
         villager_id=turn.villager_id,
-        turn_id=turn_id,
-        rule="destruction",
-        reason=words,
+        turn_id=turn.turn_id,
+        rule=rule,
+        reason=reason,
         at=turn.started_at,
-        evidence=(words,),
+        evidence=evidence,
     )
     rooms.store.record_turn(turn)
     rooms.store.flag(flag)
     rooms.store.drain()
-    return next(found.id for found in rooms.store.list_flags() if found.turn_id == turn_id)
+    return next(found.id for found in rooms.store.list_flags() if found.turn_id == turn.turn_id)
 
 
 def version_added(rooms: Rooms, folder: Path, persona: str, seed: int) -> str:
