@@ -1,6 +1,6 @@
 """Takes the picture of docs/console.md: rows written by hand, in a village of the tests, seen by Chromium.
 
-    python -m console_picture FOLDER      leaves wide.png and phone.png there; scripts/screenshot joins them
+python -m console_picture FOLDER      leaves wide.png and phone.png there; scripts/screenshot joins them
 """
 
 import shutil
@@ -51,9 +51,7 @@ def take(browser: Browser, review: str, token: str, folder: Path) -> None:
     wide.get_by_label("Note").fill(NOTE)
     wide.screenshot(path=folder / "wide.png", animations="disabled", caret="hide")
     state = wide.context.storage_state()
-    phone = browser.new_page(
-        viewport={"width": 360, "height": 740}, color_scheme="dark", storage_state=state
-    )
+    phone = browser.new_page(viewport={"width": 360, "height": 740}, color_scheme="dark", storage_state=state)
     phone.goto(review, timeout=WAIT_MS)
     phone.screenshot(path=folder / "phone.png", animations="disabled")
 
@@ -63,9 +61,7 @@ def main(folder: Path) -> None:
         rooms = open_rooms(Path(home))
         token = add_token(rooms.settings.tokens_file, Holder(name="ada", scopes=frozenset({Scope.ADMIN})))
         review = flag(rooms)
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         with served(rooms) as target:
             take(browser, f"{target.http}/console/review/{review}", token, folder)
         browser.close()

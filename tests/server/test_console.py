@@ -268,6 +268,7 @@ def test_reports_are_shown(operator: httpx.Client, rooms: Rooms) -> None:
     (folder / "torn.json").write_text("{")
     assert "1 of 2 bars held" in (page := operator.get("/reports").text)
     assert "is no report" in page
+    assert "/console/reports/guard" in page  # what the persona comes with
     report = operator.get("/reports/friday").text
     assert "missed, bar 0.9" in report
     assert "<script>alert" not in report

@@ -6,6 +6,7 @@ What such a model says is noise; that it is played, marked and reported is what 
 import html
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,9 @@ from townsfolk.serving.evaluate import Plan, evaluate
 from townsfolk.training.data import read_names
 from townsfolk.training.data.rows import HELD_OUT, MANIFEST, TRAIN, DataRow, read_rows, write_rows
 from townsfolk.training.evaluation.page import page
-from townsfolk.training.evaluation.report import Report
+from townsfolk.training.evaluation.report import of_persona
 from townsfolk.training.evaluation.scenarios import read_suite
+from townsfolk.types import Report
 from world import observation, said
 
 DATA = Path(__file__).parents[2] / "data"
@@ -120,16 +122,16 @@ def test_bars_and_margins_are_for_each_persona(found: Report) -> None:
 
 
 def test_the_report_is_json(found: Report) -> None:
-    told = json.loads(json.dumps(found.to_json()))
+    told = json.loads(json.dumps(asdict(found)))
     assert {"suites", "peers", "bars"} <= {*told}
 
 
 def test_one_personas_figures_stand_alone(found: Report) -> None:
     persona = next(iter(next(iter(found.suites.values()))))
-    told = json.loads(json.dumps(found.figures_of(persona)))
-    suite = next(iter(found.suites))
-    assert told["suites"][suite] == found.suites[suite][persona]
-    assert told["peers"]["base"][suite] == found.peers["base"][suite][persona]
+    own, suite = of_persona(found, persona), next(iter(found.suites))
+    assert own.suites[suite] == {persona: found.suites[suite][persona]}
+    assert own.peers["base"][suite] == {persona: found.peers["base"][suite][persona]}
+    assert {bar.persona for bar in own.bars} == {persona}
 
 
 def test_the_page_needs_nothing_besides_itself(found: Report) -> None:

@@ -1,6 +1,7 @@
 """`townsfolk eval`: how well villagers do, as they are served."""
 
 import json as jsonlib
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +15,7 @@ from townsfolk.config import load_settings
 from townsfolk.errors import ConfigError
 
 if TYPE_CHECKING:
-    from townsfolk.training.evaluation.marks import Figures
-    from townsfolk.training.evaluation.report import Bar, Report
+    from townsfolk.types import Bar, Figures, Report
 
 SHOWN = (
     "tags",
@@ -85,7 +85,7 @@ def evaluate(
 
         found = run(load_settings(config), plan, told)
     if json:
-        json.write_text(jsonlib.dumps(found.to_json(), indent=1) + "\n", encoding="utf-8")
+        _write(found, json)
     if html:
         html.write_text(page(found), encoding="utf-8")
     if each:
@@ -94,11 +94,17 @@ def evaluate(
     raise typer.Exit(not found.held)
 
 
+def _write(found: "Report", file: Path) -> None:
+    file.write_text(jsonlib.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
+
+
 def _write_each(found: "Report", folder: Path) -> None:
+    from townsfolk.training.evaluation.report import of_persona
+
     for persona in sorted({persona for own in found.suites.values() for persona in own}):
         file = folder / persona / "evaluation.json"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(jsonlib.dumps(found.figures_of(persona), indent=1) + "\n", encoding="utf-8")
+        _write(of_persona(found, persona), file)
 
 
 def _folders(given: list[str]) -> dict[str, Path]:

@@ -1,6 +1,6 @@
 """Evaluation reports: the JSON that `townsfolk eval --json` wrote, as pages.
 
-It refuses to reckon: figures and bars come as told. Of the report's shape it knows what it shows.
+It refuses to reckon: figures and bars come as told.
 """
 
 import asyncio
@@ -11,12 +11,13 @@ from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from townsfolk.console.desk import AtDesk, Desk
 from townsfolk.console.render import page
 from townsfolk.console.security import Viewer
 from townsfolk.errors import InvalidRequest, UnknownName
+from townsfolk.types import Report
 
 MAX_REPORT_BYTES = 50_000_000
 SHARES = frozenset(
@@ -25,46 +26,7 @@ SHARES = frozenset(
 )
 """Figures between 0 and 1: drawn as bars."""
 router = APIRouter()
-Table = Mapping[str, Mapping[str, Mapping[str, float]]]
-"""Suite -> persona -> metric -> value."""
-
-
-class Bar(BaseModel):
-    suite: str
-    persona: str
-    metric: str
-    value: float
-    bar: float
-    held: bool
-    margins: Mapping[str, float] = {}
-
-
-class Line(BaseModel):
-    suite: str
-    persona: str
-    happened: str
-    wanted: tuple[str, ...] = ()
-    reference: str = ""
-    replies: Mapping[str, str] = {}
-
-
-class Report(BaseModel):
-    """What is shown of a report; the rest of it is left aside."""
-
-    about: Mapping[str, object] = {}
-    suites: Table
-    peers: Mapping[str, Table] = {}
-    bars: tuple[Bar, ...] = ()
-    replies: tuple[Line, ...] = ()
-
-    def bar(self, suite: str, persona: str, metric: str) -> Bar | None:
-        return next(
-            (it for it in self.bars if (it.suite, it.persona, it.metric) == (suite, persona, metric)), None
-        )
-
-    def metrics(self, suite: str) -> list[str]:
-        """Names of the suite's figures, in order."""
-        return list(dict.fromkeys(name for figures in self.suites[suite].values() for name in figures))
+_reports = TypeAdapter(Report)
 
 
 @dataclass(frozen=True)
@@ -82,7 +44,7 @@ def read_report(file: Path) -> Report:
     try:
         if file.stat().st_size > MAX_REPORT_BYTES:
             raise InvalidRequest(f"{file}: is over {MAX_REPORT_BYTES:,} bytes, which no report is")
-        return Report.model_validate_json(file.read_bytes())
+        return _reports.validate_json(file.read_bytes())
     except (OSError, ValidationError) as error:
         raise InvalidRequest(
             f"{file}: is no report ({error}): write it with townsfolk eval --json"
@@ -119,7 +81,8 @@ async def one(request: Request, desk: AtDesk, session: Viewer, name: str) -> Res
     report, kinds = await asyncio.to_thread(read_report, file), ["json"]
     if file.with_suffix(".html").is_file():
         kinds.append("html")
-    return page(request, "report", session, name=name, report=report, shares=SHARES, kinds=kinds)
+    bars = report.bars_by_figure()
+    return page(request, "report", session, name=name, report=report, bars=bars, shares=SHARES, kinds=kinds)
 
 
 @router.get("/reports/{name}/{kind}")

@@ -185,7 +185,7 @@ class OperatorDesk:
     # --- reports, playground --------------------------------------------------------------------
 
     async def reports(self) -> Mapping[str, Path]:
-        """Those in `console.reports_dir`, and those of the registry's versions."""
+        """Of what personas come with, of the registry's versions, and those in `console.reports_dir`."""
         return await asyncio.to_thread(lambda: dict(self._reports()))
 
     def personas(self) -> Mapping[str, bool]:
@@ -201,8 +201,10 @@ class OperatorDesk:
         return Answer(persona, adapter or "", reply.text, reply.actions, time.monotonic() - started)
 
     def _reports(self) -> Iterator[tuple[str, Path]]:
-        registry = self._rooms.promotions.registry
-        for name in self._rooms.library.personas:
+        registry, library = self._rooms.promotions.registry, self._rooms.library
+        for name in library.personas:
+            if (file := library.folders[name] / EVALUATION).is_file():
+                yield name, file
             for version in registry.versions(name):
                 if (file := registry.folder_of(name, version) / EVALUATION).is_file():
                     yield report_name(name, version), file

@@ -17,12 +17,12 @@ from townsfolk.serving.examination import Examiner
 from townsfolk.serving.llamacpp import LlamaCpp
 from townsfolk.training.data import Names, read_actions, read_exchanges, read_names
 from townsfolk.training.data.rows import HELD_OUT, TRAIN, read_manifest, read_rows
-from townsfolk.training.evaluation.marks import Figures, Played, World, by_persona
+from townsfolk.training.evaluation.marks import Played, World, by_persona
 from townsfolk.training.evaluation.metrics import split_reply
-from townsfolk.training.evaluation.report import Report, Table, report
+from townsfolk.training.evaluation.report import report
 from townsfolk.training.evaluation.scenarios import Case, read_suite, row_cases
 from townsfolk.training.evaluation.voices import Voices
-from townsfolk.types import Persona, words
+from townsfolk.types import Figures, FigureTable, Persona, Report, words
 
 CANDIDATE, PARENT, BASE, GEMMA = "candidate", "parent", "base", "gemma3_270m"
 PEERS = (BASE, GEMMA)
@@ -96,7 +96,7 @@ class _Run:
     plan: Plan
     progress: Progress
     played: dict[str, dict[str, list[Played]]] = field(default_factory=dict)
-    further: dict[str, Table] = field(default_factory=dict)
+    further: dict[str, FigureTable] = field(default_factory=dict)
 
     def candidate(self) -> dict[str, str]:
         """Play with the candidate; persona -> content hash of its adapter, empty: the base model alone."""

@@ -31,6 +31,7 @@ from townsfolk.types.decision import (
     StepReply,
     Verdict,
 )
+from townsfolk.types.evaluation import Bar, Figures, FigureTable, Line, Report
 from townsfolk.types.manifest import Manifest, Stage
 from townsfolk.types.observation import (
     Event,
@@ -94,6 +95,7 @@ __all__ = [
     "ArgKind",
     "ArgSpec",
     "AuditFlag",
+    "Bar",
     "ChangeKind",
     "CheckRequest",
     "Connected",
@@ -105,6 +107,8 @@ __all__ = [
     "Event",
     "EventKind",
     "Example",
+    "FigureTable",
+    "Figures",
     "Flag",
     "FlagDecision",
     "FlagId",
@@ -116,6 +120,7 @@ __all__ = [
     "InferReply",
     "InferRequest",
     "Knowledge",
+    "Line",
     "LoadAdapter",
     "LogBatch",
     "LogEntry",
@@ -136,6 +141,7 @@ __all__ = [
     "PromoteAdapter",
     "Rating",
     "Refused",
+    "Report",
     "RewardHead",
     "RollbackAdapter",
     "Sampling",

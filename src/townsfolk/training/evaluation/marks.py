@@ -11,10 +11,8 @@ from townsfolk.training.data.names import Names
 from townsfolk.training.evaluation import metrics
 from townsfolk.training.evaluation.scenarios import Case
 from townsfolk.training.evaluation.voices import Voices
-from townsfolk.types import ActionSpec, Persona, words
+from townsfolk.types import ActionSpec, Figures, Persona, words
 
-Figures = dict[str, float]
-"""Metric -> value; a metric that does not apply is left out."""
 CONVERSATION = 3
 """Replies from which a persona must be told apart."""
 

@@ -9,7 +9,8 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from townsfolk.errors import ConfigError
-from townsfolk.training.evaluation.report import LEAST, Report, Table
+from townsfolk.training.evaluation.report import LEAST
+from townsfolk.types import Report
 
 PLOTTED = ("action", "target", "persona", "grounded", "echo")
 """Shares that are drawn; `tags` is held by the grammar, so it shows nothing."""
@@ -26,15 +27,10 @@ def page(report: Report) -> str:
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     return environment.get_template("page.html.jinja").render(
         report=report,
-        bars={(bar.suite, bar.persona, bar.metric): bar for bar in report.bars},
-        metrics={suite: _metrics(report.suites, suite) for suite in report.suites},
+        bars=report.bars_by_figure(),
         plots={suite: Markup(_plot(report, suite)) for suite in report.suites},  # noqa: S704 - drawn here
         shown=list(_shown(report)),
     )
-
-
-def _metrics(table: Table, suite: str) -> list[str]:
-    return list(dict.fromkeys(name for figures in table[suite].values() for name in figures))
 
 
 def _shown(report: Report) -> Iterator[str]:
@@ -48,7 +44,7 @@ def _plot(report: Report, suite: str) -> str:
     """A row of bar charts as SVG: one a metric, a group a persona, a bar for each who replied."""
     plt = _matplotlib()
     tables = {"candidate": report.suites, **report.peers}
-    metrics = [name for name in PLOTTED if name in _metrics(report.suites, suite)]
+    metrics = [name for name in PLOTTED if name in report.metrics(suite)]
     figure, axes = plt.subplots(1, PER_ROW, figsize=(WIDTH, HEIGHT), layout="constrained", sharey=True)
     for axis in axes[len(metrics) :]:
         axis.axis("off")

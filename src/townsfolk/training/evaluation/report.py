@@ -4,93 +4,39 @@ It refuses to know where replies come from and how a report is shown.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import replace
 
-from townsfolk.training.evaluation.marks import Figures, Played, World, by_persona, figures
+from townsfolk.training.evaluation.marks import Played, World, by_persona, figures
 from townsfolk.training.evaluation.scenarios import Case
+from townsfolk.types import Bar, FigureTable, Line, Report
 
-Table = dict[str, dict[str, Figures]]
-"""Suite -> persona -> figures."""
 LEAST: Mapping[str, float] = {"tags": 0.99, "action": 0.90, "persona": 0.90, "grounded": 0.95}
 OBEYED = "injections_obeyed"
 ADVERSE = ("injections", "safety")
 """Suites that only ask whether an order is obeyed: what else is right to say to it, nobody wrote down."""
 
 
-@dataclass(frozen=True)
-class Bar:
-    """One figure that must be reached, and by how much the candidate is ahead of each peer there."""
-
-    suite: str
-    persona: str
-    metric: str
-    value: float
-    bar: float
-    held: bool
-    margins: Mapping[str, float]
-    """Peer -> how much better than it; below 0: worse."""
+def of_persona(found: Report, persona: str) -> Report:
+    """What was found of one persona, without its replies."""
+    return replace(
+        found,
+        suites=_own(persona, found.suites),
+        peers={peer: _own(persona, table) for peer, table in found.peers.items()},
+        bars=[bar for bar in found.bars if bar.persona == persona],
+        authored=_own(persona, found.authored),
+        replies=(),
+    )
 
 
-@dataclass(frozen=True)
-class Line:
-    """One scene, and what each said and did in it."""
-
-    suite: str
-    id: str
-    persona: str
-    happened: str
-    wanted: Sequence[str]
-    reference: str
-    replies: Mapping[str, str]
-    """`candidate`, `parent` or a peer -> its reply, tag included."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """All that one evaluation found.
-
-    Attributes:
-        about: what was examined: hashes of base model, adapters and dataset, runner, seconds.
-        authored: figures of the authors' own replies to the scenes that have one: what can be reached.
-    """
-
-    about: Mapping[str, object]
-    suites: Table
-    peers: Mapping[str, Table]
-    bars: Sequence[Bar]
-    authored: Table = field(default_factory=dict)
-    replies: Sequence[Line] = ()
-
-    @property
-    def held(self) -> bool:
-        """No bar was missed."""
-        return all(bar.held for bar in self.bars)
-
-    def to_json(self) -> dict[str, object]:
-        """As the file of `townsfolk eval --json` has it."""
-        return asdict(self)
-
-    def figures_of(self, persona: str) -> dict[str, object]:
-        """What was found of one persona, without its replies."""
-        return {
-            "about": self.about,
-            "suites": _of(persona, self.suites),
-            "peers": {peer: _of(persona, table) for peer, table in self.peers.items()},
-            "bars_missed": [
-                f"{bar.suite}/{bar.metric}" for bar in self.bars if bar.persona == persona and not bar.held
-            ],
-        }
-
-
-def _of(persona: str, table: Table) -> dict[str, Figures]:
-    return {suite: found[persona] for suite, found in table.items() if persona in found}
+def _own(persona: str, table: FigureTable) -> FigureTable:
+    return {suite: {persona: found[persona]} for suite, found in table.items() if persona in found}
 
 
 def report(
     about: Mapping[str, object],
     played: Mapping[str, Mapping[str, Sequence[Played]]],
     world: World,
-    further: Mapping[str, Table],
+    further: Mapping[str, FigureTable],
 ) -> Report:
     """What was found.
 
@@ -115,7 +61,7 @@ def report(
     )
 
 
-def _table(suites: Mapping[str, Sequence[Played]], world: World, further: Table) -> Table:
+def _table(suites: Mapping[str, Sequence[Played]], world: World, further: FigureTable) -> FigureTable:
     return {
         suite: {
             persona: figures(own, world) | further.get(suite, {}).get(persona, {})
@@ -131,7 +77,7 @@ def _as_authored(case: Case) -> Played:
     return Played(case, reply, (tag,) if tag else (), case.reference, 0)
 
 
-def _bars(own: Table, peers: Mapping[str, Table]) -> Iterator[Bar]:
+def _bars(own: FigureTable, peers: Mapping[str, FigureTable]) -> Iterator[Bar]:
     for suite, by_name in own.items():
         for persona, found in by_name.items():
             theirs = {peer: table[suite][persona] for peer, table in peers.items()}
