@@ -5,16 +5,16 @@ Knows HTTP and nothing of what is said.
 
 import http.client
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from types import TracebackType
 from typing import Literal
 
 from bench.chaos.service import HOST
+from faulty_http import ERROR, GARBAGE, FaultyHandler
 
 Fault = Literal["", "error", "garbage", "half", "slow"]
 SLOW_S = 5.0
 ANSWER_S = 60.0
-GARBAGE = b'{"decisions": [{"villager_id": 7}, null, "x"], "pending": "many", \xff\x00'
 
 
 class Proxy:
@@ -50,18 +50,17 @@ class Proxy:
         self._server.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(FaultyHandler):
     proxy: Proxy
 
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+    def respond(self, body: bytes) -> None:
         fault = self.proxy.fault
         if fault == "slow":
             self.proxy.mended.wait(SLOW_S)
         if fault == "error":
-            self._answer(500, b"Internal Server Error")
+            self.answer(*ERROR)
         elif fault == "garbage":
-            self._answer(200, GARBAGE)
+            self.answer(*GARBAGE)
         else:
             self._pass_on(body, half=fault == "half")
 
@@ -71,18 +70,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             upstream.request("POST", self.path, body, {"Content-Type": "application/json"})
             answer = upstream.getresponse()
-            self._answer(answer.status, answer.read(), half=half)
+            self.answer(answer.status, answer.read(), half=half)
         except (OSError, http.client.HTTPException):
             self.close_connection = True
         finally:
             upstream.close()
-
-    def _answer(self, status: int, body: bytes, *, half: bool = False) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body[: len(body) // 2] if half else body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nobody reads an access log of it."""

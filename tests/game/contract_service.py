@@ -8,11 +8,12 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
+from faulty_http import ERROR, GARBAGE, FaultyHandler
 from townsfolk.types import (
     Action,
     Connected,
@@ -140,30 +141,19 @@ def _too_late(observation: Observation) -> Refused:
     return Refused(villager_id=observation.villager_id, code="late", reason="the turn took over 8 s")
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(FaultyHandler):
     service: ContractService
 
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+    def respond(self, body: bytes) -> None:
         mode = self.service.mode
         if mode == "slow":
             time.sleep(SLOW_SECONDS)
         if mode == "error":
-            self._send(500, b"Internal Server Error")
+            self.answer(*ERROR)
         elif mode == "busy":
-            self._send(503, b'{"error": {"code": "busy", "message": "queue full", "retry_after_ms": 300}}')
+            self.answer(503, b'{"error": {"code": "busy", "message": "queue full", "retry_after_ms": 300}}')
         elif mode == "garbage":
-            self._send(200, b'{"decisions": [{"villager_id": 7}, null, "x"], "pending": "many", \xff\x00')
+            self.answer(*GARBAGE)
         else:
             status, reply = self.service.answer(self.path, body)
-            self._send(status, reply.model_dump_json().encode() if reply else b"", half=mode == "half")
-
-    def _send(self, status: int, body: bytes, half: bool = False) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body[: len(body) // 2] if half else body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Tests have no use for an access log."""
+            self.answer(status, reply.model_dump_json().encode() if reply else b"", half=mode == "half")

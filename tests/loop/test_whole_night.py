@@ -8,11 +8,11 @@ from subprocess import run
 import pytest
 import yaml
 
+from rated_turns import rate_turn
 from tiny_model import tiny_settings, write_random_adapter
 from townsfolk.config import Settings
 from townsfolk.promotion.registry import ADAPTER, Registry
 from townsfolk.serving import Rooms
-from townsfolk.types import Rating, Turn
 
 pytest.importorskip("torch", reason="needs the train extra")
 RECIPE = {
@@ -38,19 +38,8 @@ def rate(rooms: Rooms) -> None:
     """Thumbs of ten players, who like it short."""
     for number in range(60):
         liked = number % 2 == 0
-        turn = Turn(
-            turn_id=f"t{number:02}",
-            game_id="g",
-            villager_id="v",
-            persona="explorer",
-            adapter_hash="",
-            player=f"sam{number % 10}",
-            context=f"sam says: hello, day {number}",
-            reply="Hello!" if liked else "Hello, hello, and hello again to you!",
-            started_at=number,
-        )
-        rooms.store.record_turn(turn)
-        rooms.store.rate(Rating(turn_id=turn.turn_id, player=turn.player, value=1 if liked else -1))
+        reply = "Hello!" if liked else "Hello, hello, and hello again to you!"
+        rate_turn(rooms.store, number, f"sam{number % 10}", reply, 1 if liked else -1)
 
 
 def put_live(rooms: Rooms, folder: Path) -> str:

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,12 @@ def db(settings: StoreSettings, *arguments: str) -> dict[str, object]:
     return told
 
 
+def turns_of(settings: StoreSettings, table: str) -> list[str]:
+    """The turns that the rows of a table are of."""
+    with closing(Database(settings.url)) as database, database.transaction() as session:
+        return list(session.scalars(text(f"SELECT turn_id FROM {table}")))
+
+
 def test_a_database_comes_up_to_date(settings: StoreSettings) -> None:
     first, second = db(settings, "migrate"), db(settings, "migrate")
     assert (first["before"], second["before"]) == ("", first["now"])
@@ -87,16 +94,13 @@ def test_a_backup_made_while_rows_come_is_whole_and_comes_back(
     store.close()
 
     db(settings, "restore", str(file))
-    with Database(settings.url).transaction() as session:
-        kept = session.execute(text("SELECT count(*) FROM turns")).scalar_one()
-        rated = session.execute(text("SELECT count(*) FROM ratings")).scalar_one()
+    kept, rated = len(turns_of(settings, "turns")), len(turns_of(settings, "ratings"))
     assert 1 <= kept <= after["turns"]
     assert kept - 1 <= rated <= kept
-    again = Store.open(settings)  # what the spool still has and the copy lacks is applied
-    again.record_turn(new_turn("after"))
-    again.drain()
-    assert again.counts()["turns"] > kept
-    again.close()
+    with closing(Store.open(settings)) as again:  # what the spool still has and the copy lacks is applied
+        again.record_turn(new_turn("after"))
+        again.drain()
+        assert again.counts()["turns"] > kept
 
 
 def test_who_wished_to_be_forgotten_since_the_backup_stays_so(
@@ -110,10 +114,9 @@ def test_who_wished_to_be_forgotten_since_the_backup_stays_so(
     store.drain()
     store.close()
     db(settings, "restore", str(tmp_path / "copy"))
-    again = Store.open(settings)
-    assert {name: again.counts()[name] for name in OF_PLAYERS} == dict.fromkeys(OF_PLAYERS, 1)
-    assert again.forgotten() == {player_hash("g", "zoe")}
-    again.close()
+    with closing(Store.open(settings)) as again:
+        assert {name: again.counts()[name] for name in OF_PLAYERS} == dict.fromkeys(OF_PLAYERS, 1)
+        assert again.forgotten() == {player_hash("g", "zoe")}
 
 
 def test_what_is_no_backup_leaves_the_database_as_it_was(
@@ -129,9 +132,8 @@ def test_what_is_no_backup_leaves_the_database_as_it_was(
     for file in (torn, tmp_path / "nothing"):
         with pytest.raises(StoreError):
             db(settings, "restore", str(file))
-    again = Store.open(settings)
-    assert again.counts() == before
-    again.close()
+    with closing(Store.open(settings)) as again:
+        assert again.counts() == before
 
 
 def test_old_rows_go_and_what_waits_for_review_stays(store: Store, settings: StoreSettings) -> None:
@@ -147,10 +149,9 @@ def test_old_rows_go_and_what_waits_for_review_stays(store: Store, settings: Sto
     store.drain()
     told = db(settings.model_copy(update={"keep_days": 30}), "vacuum")
     assert told["deleted"] == 2
-    with Database(settings.url).transaction() as session:
-        assert set(session.scalars(text("SELECT turn_id FROM turns"))) == {"of-open", "young"}
-        assert set(session.scalars(text("SELECT turn_id FROM ratings"))) == {"of-open"}
-        assert set(session.scalars(text("SELECT turn_id FROM flags"))) == {"of-open"}
+    assert set(turns_of(settings, "turns")) == {"of-open", "young"}
+    assert set(turns_of(settings, "ratings")) == {"of-open"}
+    assert set(turns_of(settings, "flags")) == {"of-open"}
 
 
 def test_nothing_is_deleted_unless_a_term_is_set(store: Store, settings: StoreSettings) -> None:

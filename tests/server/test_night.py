@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rated_turns import rate_turn
 from tiny_model import tiny_settings, write_random_adapter
 from townsfolk.config import Settings
 from townsfolk.engine import open_model
@@ -15,7 +16,7 @@ from townsfolk.promotion.registry import ADAPTER, EVALUATION, MANIFEST, VERDICT,
 from townsfolk.serving import Rooms
 from townsfolk.serving.night import NightPlan
 from townsfolk.training.data.rows import HELD_OUT, TRAIN, DataRow, write_rows
-from townsfolk.types import Manifest, Rating, Turn
+from townsfolk.types import Manifest
 from world import observation, said
 
 
@@ -33,21 +34,7 @@ def plan(settings: Settings, folder: Path) -> NightPlan:
 def test_twenty_random_ratings_end_the_night(settings: Settings, tmp_path: Path) -> None:
     rooms, chance = Rooms.open(settings), random.Random(1)
     for number in range(20):
-        turn = Turn(
-            turn_id=f"t{number}",
-            game_id="g",
-            villager_id="v",
-            persona="explorer",
-            adapter_hash="",
-            player=f"sam{number % 5}",
-            context="sam says: hello",
-            reply="Hello!",
-            started_at=number,
-        )
-        rooms.store.record_turn(turn)
-        value = chance.choice((-1, 1))
-        rating = {"turn_id": turn.turn_id, "player": turn.player, "value": value}
-        rooms.store.rate(Rating.model_validate(rating))
+        rate_turn(rooms.store, number, f"sam{number % 5}", "Hello!", chance.choice((-1, 1)))
     rooms.close()
     night = plan(settings, tmp_path)
     report = Night("explorer", night.home, night.steps()).run()
