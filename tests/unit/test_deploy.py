@@ -1,7 +1,6 @@
 """What is in deploy/ keeps to the schemas of those who read it, and to the promises made of it."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,10 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE = DEPLOY / "compose" / "compose.yaml"
 MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
 KUBERNETES = "1.31"
+UNITS = sorted((DEPLOY / "systemd").glob("townsfolk*"))
+SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
+PROGRAM = "/opt/townsfolk/.venv/bin/townsfolk"
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
 
 
 def documents() -> list[dict[str, Any]]:
@@ -105,18 +108,34 @@ def test_the_dashboard_names_each_panel_once() -> None:
     assert len(set(titles)) == len(titles)
 
 
-@pytest.mark.skipif(shutil.which("haproxy") is None, reason="HAProxy is not installed")
-def test_the_balancer_can_be_started() -> None:
-    command = ["haproxy", "-c", "-f", str(DEPLOY / "haproxy" / "haproxy.cfg")]
-    where = os.environ | {"TOWNSFOLK_1": "127.0.0.1", "TOWNSFOLK_2": "127.0.0.2"}
-    done = subprocess.run(command, env=where, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+@needs_systemd
+def test_units_are_understood(tmp_path: Path) -> None:
+    """With a program in the service's place that is there."""
+    for unit in UNITS:
+        (tmp_path / unit.name).write_text(unit.read_text().replace(PROGRAM, "/bin/true"))
+    command = ["systemd-analyze", "verify", "--man=no", *(str(tmp_path / unit.name) for unit in UNITS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
-def test_the_service_is_hardened() -> None:
+@pytest.mark.parametrize(
+    "unit", [unit for unit in UNITS if unit.suffix == ".service"], ids=lambda unit: unit.stem
+)
+def test_every_unit_reads_the_same_settings(unit: Path) -> None:
+    lines = unit.read_text().splitlines()
+    (start,) = (line for line in lines if line.startswith("ExecStart="))
+    assert PROGRAM in start
+    assert "--config /etc/townsfolk/settings.yaml" in start
+    assert {"EnvironmentFile=-/etc/townsfolk/environment", "StateDirectoryMode=0700", "UMask=0077"} <= {
+        *lines
+    }
+
+
+@needs_systemd
+@pytest.mark.parametrize("name", ["townsfolk", "townsfolk-audit"])
+def test_what_always_runs_is_hardened(name: str) -> None:
     """20 is 2.0 of 10 on systemd's scale of exposure."""
-    unit = DEPLOY / "systemd" / "townsfolk.service"
+    unit = DEPLOY / "systemd" / f"{name}.service"
     command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(unit)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
