@@ -15,7 +15,8 @@ from townsfolk.gateway.tokens import Holder, Scope, add_token
 from townsfolk.serving import Rooms
 from townsfolk.types import Action, Turn, Verdict
 
-RULE, REASON = "destruction", "place fire:basic_flame: fire spreads and nobody can take it back"
+RULE = "fire"
+REASON = "place fire:basic_flame: fire spreads over what players build; choose another node or item"
 TURN = Turn(
     turn_id="barn",
     game_id="oakvale",
