@@ -95,6 +95,12 @@ def test_settings_that_are_named_exist(monkeypatch: pytest.MonkeyPatch, tmp_path
     load_settings()
 
 
+def test_nobody_but_the_services_has_the_operators_token() -> None:
+    composed = yaml.safe_load(COMPOSE.read_text())
+    told = [*composed["configs"].values(), *composed["secrets"].values()]
+    assert not any("TOWNSFOLK_API_TOKEN" in value for it in told for value in it.values())
+
+
 def test_prometheus_asks_the_services_that_compose_starts() -> None:
     scraped = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())["scrape_configs"][0]
     targets = {target.partition(":")[0] for target in scraped["static_configs"][0]["targets"]}
