@@ -62,6 +62,7 @@ def run(
         AdapterError: parent or reward model do not fit, or what was learnt can't be served.
     """
     _refuse_in_vain(config, rows, judges)
+    reward_model = judge_hash(config, served)
     with open_run(config, quiet) as under_way:
         model, parent = base.with_adapter(base.load_base(served, config), served, config)
         model.get_base_model().set_attn_implementation(ATTENTION)
@@ -75,7 +76,7 @@ def run(
             rows=len(rows.train),
             steps=ppo.kept_step,
             parent=parent,
-            reward_model=judge_hash(config, served),
+            reward_model=reward_model,
             metrics=ppo.kept_figures,
         )
         return save_adapter(model, config.output_dir, trained, POLICY)

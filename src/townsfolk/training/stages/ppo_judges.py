@@ -18,17 +18,17 @@ from townsfolk.types import RewardHead
 
 
 def judges_of(config: PpoConfig, served: ServedBase, trunk: Trunk) -> list[Judge]:
-    """All that the settings name.
-
-    Raises:
-        AdapterError, ConfigError: the reward model is none for this base model.
-    """
+    """All that the settings name; of a reward model that `judge_hash` has let pass."""
     found = [text_judge(config, served)] if text_weights(config) else []
     return [*found, reward_model(config, served, trunk)] if config.reward_model else found
 
 
 def judge_hash(config: PpoConfig, served: ServedBase) -> str:
-    """The reward model's content hash; "" where the settings name none."""
+    """The reward model's content hash; "" where the settings name none.
+
+    Raises:
+        AdapterError, ConfigError: it is none for this base model.
+    """
     return served.check_adapter(adapter_folder(config.reward_model)) if config.reward_model else ""
 
 
@@ -52,7 +52,6 @@ def text_judge(config: PpoConfig, served: ServedBase) -> Judge:
 def reward_model(config: PpoConfig, served: ServedBase, trunk: Trunk) -> Judge:
     """How likely players like a reply, in log-odds, by an adapter that is put on the trunk."""
     folder = adapter_folder(config.reward_model)
-    served.check_adapter(folder)
     trunk.add_reward_model(folder)
     head = RewardHead.of(served.encode)
 
