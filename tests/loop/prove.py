@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from simulated_player import Heard, SimulatedPlayer, met, short_with_direction, thumbs
+from simulated_player import Heard, SimulatedPlayer, asking_the_way, met, short_with_direction, thumbs
 
 from townsfolk.config import Settings, load_settings
 from townsfolk.demo.children import Child, free_port, stopped_at_end
 from townsfolk.promotion.nightly import REPORT
 from townsfolk.training.data import read_actions
 from townsfolk.training.data.rows import HELD_OUT, TRAIN, read_rows
-from townsfolk.types import EventKind, Observation
+from townsfolk.types import Observation
 
 WRONG = 0.1
 GAIN = 0.25
@@ -179,18 +179,13 @@ def proven(found: dict[str, dict[str, Any]]) -> bool:
 
 
 def scenes(dataset: Path, file: str, persona: str, count: int) -> list[Observation]:
-    """Scenes of the dataset in which a player speaks, drawn by lot."""
-    spoken = [
-        row.observation
-        for row in read_rows(dataset / file)
-        if row.persona == persona and row.observation and _is_spoken(row.observation)
-    ]
-    random.Random(0).shuffle(spoken)
-    return spoken[:count]
-
-
-def _is_spoken(scene: Observation) -> bool:
-    return any(event.kind is EventKind.SPOKEN_TO for event in scene.events)
+    """Scenes of the dataset, whoever's, in which `persona` is asked for the way; drawn by lot."""
+    all_scenes = [row.observation for row in read_rows(dataset / file) if row.observation]
+    random.Random(0).shuffle(all_scenes)
+    asked = [scene.model_copy(update={"persona": persona}) for scene in asking_the_way(all_scenes)]
+    if len(asked) < count:
+        raise SystemExit(f"{count} scenes are asked for and {dataset / file} has {len(asked)}: ask for fewer")
+    return asked[:count]
 
 
 def _wait_until_ready(service: Child, http: httpx.Client) -> None:

@@ -1,7 +1,7 @@
 """Players of one taste, who play over the real HTTP API and rate by it.
 
-What they like: short replies that name a direction. They refuse to know whether anybody learns from their
-thumbs.
+They ask for the way, and like short replies that name a direction. They refuse to know whether anybody learns
+from their thumbs.
 """
 
 import random
@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import httpx
 
-from townsfolk.types import ActionSpec, Direction, Game, Observation, StepRequest, words
+from townsfolk.types import ActionSpec, Direction, EventKind, Game, Observation, StepRequest, words
 
 DIRECTIONS = frozenset(get_args(Direction)) - {"here"}
 SHORT = 12
@@ -21,6 +21,15 @@ AT_ONCE = 8
 PLAYERS = 40
 """Names that they go by: datasets are split by player."""
 WAIT_MS = 5_000
+ASKED = (
+    "where is {}?",
+    "which way is {}",
+    "how do I get to {}?",
+    "could you tell me where {} is?",
+    "i am looking for {}",
+    "have you seen {}?",
+)
+"""How they ask the way."""
 
 Taste = Callable[[str], bool]
 
@@ -91,6 +100,25 @@ class SimulatedPlayer:
         answer = self._http.post(path, json=body)
         answer.raise_for_status()
         return answer
+
+
+def asking_the_way(scenes: Sequence[Observation]) -> Iterator[Observation]:
+    """Scenes in which a player speaks and something can be seen: there, they ask for the way to it."""
+    chance = random.Random(0)
+    for scene in scenes:
+        *before, last = scene.events or (None,)
+        if last and last.kind is EventKind.SPOKEN_TO and (seen := sorted(_seen(scene, last.who))):
+            asked = chance.choice(ASKED).format(chance.choice(seen))
+            yield scene.model_copy(update={"events": (*before, last.model_copy(update={"text": asked}))})
+
+
+def _seen(scene: Observation, speaker: str) -> Iterator[str]:
+    """What there is to ask for, as players call it."""
+    if around := scene.around:
+        yield from (f"the {node.title.lower()}" for node in around.nodes if node.title)
+        for thing in around.things:
+            if thing.name != speaker and thing.direction != "here":
+                yield f"the {thing.title.lower()}" if thing.title else thing.name
 
 
 def thumbs(heard: Sequence[Heard], taste: Taste, wrong: float, seed: int) -> list[int]:

@@ -5,12 +5,19 @@ from pathlib import Path
 
 import httpx
 import pytest
-from simulated_player import Heard, SimulatedPlayer, met, short_with_direction, thumbs
+from simulated_player import (
+    Heard,
+    SimulatedPlayer,
+    asking_the_way,
+    met,
+    short_with_direction,
+    thumbs,
+)
 
 from running import running
 from tiny_model import tiny_settings
 from townsfolk.serving import Rooms, Village
-from world import ACTIONS, observation, said
+from world import ACTIONS, WELL, observation, said
 
 
 @pytest.mark.parametrize(
@@ -25,6 +32,14 @@ from world import ACTIONS, observation, said
 )
 def test_its_taste(speech: str, liked: bool) -> None:
     assert short_with_direction(speech) == liked
+
+
+def test_it_asks_for_what_the_villager_sees() -> None:
+    """Never for itself, and not where nobody speaks."""
+    scene = observation(said("hello"), nodes=(WELL,))
+    (asked,) = asking_the_way([scene, observation()])
+    assert "the well" in asked.events[-1].text
+    assert asked.model_copy(update={"events": scene.events}) == scene
 
 
 def test_a_tenth_of_its_thumbs_are_wrong() -> None:
