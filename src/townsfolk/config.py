@@ -44,6 +44,13 @@ def default_home() -> Path:
     return Path.home() / ".townsfolk"
 
 
+def shipped(name: str) -> Path:
+    """The folder `configs` or `data`: beside the modules in an installed package, at the top of a checkout."""
+    package = Path(__file__).parent
+    installed = package / name
+    return installed if installed.is_dir() else package.parents[1] / name
+
+
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -231,8 +238,8 @@ class NightlySettings(Section):
     """Nights whose folders stay; older ones go when a night begins, with what players said in them."""
     stage: Literal["kto", "ppo"] = "kto"
     """How a candidate learns: from thumbs, or from the reward model."""
-    recipes: HomePath = Path("configs")
-    """Folder of `reward.yaml`, `kto.yaml` and `ppo.yaml`; persona, data and parent are the night's own."""
+    recipes: HomePath | None = None
+    """Folder of `reward.yaml`, `kto.yaml`, `ppo.yaml`; persona, data, parent are the night's. None: ours."""
     scenarios: int = Field(default=150, ge=1)
     """Of each suite, how many a candidate is examined on, and what serves as well."""
 

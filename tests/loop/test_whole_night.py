@@ -63,7 +63,10 @@ def test_every_step_of_a_night_is_done(tmp_path: Path, monkeypatch: pytest.Monke
     rooms.close()
 
     command = ["nightly", "--persona", "explorer", "--config", str(config)]
-    assert run([sys.executable, "-m", "townsfolk.cli", *command], check=False).returncode == 0
+    elsewhere = tmp_path / "elsewhere"  # what a night reads comes with the package, wherever it is started
+    elsewhere.mkdir()
+    assert run([sys.executable, "-m", "townsfolk.cli", *command], cwd=elsewhere, check=False).returncode == 0
+    assert not any(elsewhere.iterdir())
 
     (file,) = (tmp_path / "nights" / "explorer").glob("*/report.json")
     night = json.loads(file.read_text())

@@ -53,3 +53,15 @@ def test_play_without_a_model_is_one_line_and_makes_nothing(tmp_path: Path) -> N
     assert done.stderr.startswith(f"error: base model {path} is not there: run")
     assert done.stderr.count("\n") == 1
     assert not world.exists()
+
+
+def test_train_without_its_packages_names_the_remedy(tmp_path: Path) -> None:
+    recipe = tmp_path / "reward.yaml"
+    recipe.write_text("{persona: guard, dataset: none, output_dir: none}")
+    without = "import sys; sys.modules['torch'] = None; from townsfolk.cli import main; main()"
+    command = [sys.executable, "-c", without, "train", "reward", str(recipe)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: training needs torch: pip install 'townsfolk[train]'\n",
+    )

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from townsfolk.cli.options import AsJson, ConfigFile, show
+from townsfolk.cli.options import DATA, AsJson, ConfigFile, show
 from townsfolk.config import load_settings
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def data() -> None:
 
 @app.command()
 def check(
-    folder: Folder = Path("data"),
+    folder: Folder = DATA,
     names_folder: NamesFolder = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -84,7 +84,7 @@ def collect(
 @app.command()
 def build(
     out: Annotated[Path, typer.Argument(help="A new folder for the dataset.")],
-    folder: Folder = Path("data"),
+    folder: Folder = DATA,
     names_folder: NamesFolder = None,
     sources: Sources = "authored",
     variants: Annotated[int, typer.Option(min=1, max=64, help="Of each exchange, with itself.")] = 4,

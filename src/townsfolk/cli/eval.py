@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from townsfolk.cli.options import ConfigFile
+from townsfolk.cli.options import DATA, ConfigFile
 from townsfolk.config import load_settings
 from townsfolk.errors import ConfigError
 
@@ -47,7 +47,7 @@ def evaluate(
     suite: Annotated[
         list[Path] | None, typer.Option(help="A file of scenarios, instead of ours. May be repeated.")
     ] = None,
-    data: Annotated[Path, typer.Option(help="The folder of names/, dialogue/, scenarios/.")] = Path("data"),
+    data: Annotated[Path, typer.Option(help="The folder of names/, dialogue/, scenarios/.")] = DATA,
     json: Annotated[Path | None, typer.Option("--json", help="Write the report to this file.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write the report as a page.")] = None,
     each: Annotated[

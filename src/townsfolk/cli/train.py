@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -51,14 +52,21 @@ def train(
 
     if stage not in CONFIGS:
         raise ConfigError(f"there is no stage {stage!r}: there are {', '.join(CONFIGS)}")
-    config = read_config(CONFIGS[stage], recipe, context.args)
+    config, learning = read_config(CONFIGS[stage], recipe, context.args), _stage(stage)
     served, rehearsal = open_base(config, settings)
     rows = token_rows(config, served, rehearsal)
-    manifest = import_module(f"townsfolk.training.stages.{stage}").run(config, served, rows, quiet=as_json)
+    manifest = learning.run(config, served, rows, quiet=as_json)
     if not is_main_process():
         return
     told = f"adapter {manifest.adapter_hash[:12]} in {config.output_dir}"
     show(as_json, told, manifest.model_dump(mode="json"))
+
+
+def _stage(name: str) -> ModuleType:
+    try:
+        return import_module(f"townsfolk.training.stages.{name}")
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"training needs {error.name}: pip install 'townsfolk[train]'") from error
 
 
 def open_base(config: "RunConfig", settings: Path | None = None) -> "tuple[ServedBase, Rehearsal]":

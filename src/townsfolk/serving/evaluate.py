@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from townsfolk.config import Settings
+from townsfolk.config import Settings, shipped
 from townsfolk.engine.runners import default_threads
 from townsfolk.errors import ConfigError
 from townsfolk.personas import PersonaLibrary
@@ -51,7 +51,7 @@ class Plan:
 
     adapters: Mapping[str, Path] = field(default_factory=dict)
     parents: Mapping[str, Path] = field(default_factory=dict)
-    data: Path = Path("data")
+    data: Path = field(default_factory=lambda: shipped("data"))
     dataset: Path | None = None
     suites: tuple[Path, ...] = ()
     peers: tuple[str, ...] = (BASE,)

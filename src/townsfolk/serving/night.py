@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from townsfolk.config import Settings
+from townsfolk.config import Settings, shipped
 from townsfolk.engine import open_model
 from townsfolk.errors import LaunchError
 from townsfolk.personas import PersonaLibrary
@@ -107,7 +107,7 @@ class NightPlan:
     def _train(self, stage: str, folder: Path) -> Result:
         out = folder / "run"
         if not (out / MANIFEST).exists():
-            recipe = self.settings.nightly.recipes / f"{stage}.yaml"
+            recipe = (self.settings.nightly.recipes or shipped("configs")) / f"{stage}.yaml"
             self._run(folder, "train", stage, str(recipe), *self._flags(stage, out), *self._with_config())
         manifest = Manifest.model_validate_json((out / MANIFEST).read_bytes())
         return Result(figures={"adapter": manifest.adapter_hash[:SHORT], **manifest.metrics})

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from townsfolk.config import EngineSettings, HomePath
+from townsfolk.config import EngineSettings, HomePath, shipped
 from townsfolk.errors import ConfigError
 from townsfolk.types import PersonaName
 from townsfolk.types.manifest import Stage
@@ -270,7 +270,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"recipe {file}: can't be read: {error}; configs/ has some") from error
+        raise ConfigError(f"recipe {file}: can't be read: {error}; {shipped('configs')} has some") from error
     if not isinstance(values, dict):
         raise ConfigError(f"recipe {file}: must be a mapping of settings, got {type(values).__name__}")
     return {str(key).replace("-", "_"): value for key, value in values.items()}
