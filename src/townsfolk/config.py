@@ -45,7 +45,7 @@ def default_home() -> Path:
 
 
 def shipped(name: str) -> Path:
-    """The folder `configs` or `data`: beside the modules in an installed package, at the top of a checkout."""
+    """The folder `configs` or `data`: beside the modules of an installed package, atop a checkout."""
     package = Path(__file__).parent
     installed = package / name
     return installed if installed.is_dir() else package.parents[1] / name
