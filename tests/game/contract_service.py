@@ -37,12 +37,13 @@ SLOW_SECONDS = 5
 
 
 class ContractService:
-    """Answers who is spoken to with `You said: …`, one step later; keeps all it was told."""
+    """Answers who is spoken to with `speech`, one step later; keeps all it was told."""
 
     def __init__(self) -> None:
         self.mode: Mode = "well"
         self.answers: dict[str, tuple[Action, ...]] = {}
         """A word of what a player says -> the actions of the answer."""
+        self.speech = "You said: {}"
         self.faults: list[str] = []
         self.games: list[Game] = []
         self.observations: list[Observation] = []
@@ -132,7 +133,7 @@ class ContractService:
             snapshot_time=observation.snapshot_time - self.age,
             reply_to=event.who,
             private=event.private,
-            speech=f"You said: {event.text}",
+            speech=self.speech.format(event.text),
             actions=next(actions, ()),
         )
 

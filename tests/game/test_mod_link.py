@@ -192,6 +192,18 @@ def test_outcomes_are_told(village: Village) -> None:
     assert "no action is called" in refused.reason
 
 
+def test_speech_like_a_command_is_not_said_and_freezes_nobody(village: Village) -> None:
+    village.service.outcomes.clear()
+    village.service.speech, log = "/shutdown {}", len(village.server.log())
+    village.sam.say("Mira, now")
+    village.wait(lambda: village.service.outcomes)
+    village.service.speech = "You said: {}"
+    refused = village.service.outcomes[0]
+    assert (refused.action, refused.rule) == ('say "/shutdown Mira, now"', "speech")
+    village.ask("Mira, are you still with us?")
+    assert "Mira is frozen" not in village.server.log()[log:]
+
+
 def test_observations_carry_what_changed(village: Village) -> None:
     village.ask("Mira, look round.")
     first = next(seen for seen in village.service.observations if seen.around)

@@ -1,6 +1,7 @@
 """Whoever breaks a rule is frozen at once, here and in the game, and leaves a flag with evidence."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import yaml
 from tiny_model import tiny_settings
 from townsfolk.policy.rules import SHIPPED
 from townsfolk.serving import Rooms, Village
+from townsfolk.serving.judge import Judge
 from townsfolk.types import Action, CheckRequest, Outcome, Position, StepReply, StepRequest
 from world import GAME, observation, said
 
@@ -89,6 +91,17 @@ def test_asking_for_what_is_forbidden_freezes_nobody(rooms: Rooms) -> None:
     assert not any(decision.actions for decision in decisions)
     rooms.store.drain()
     assert rooms.store.list_flags() == ()
+
+
+def test_a_line_like_a_command_costs_that_line_alone(rooms: Rooms) -> None:
+    persona = rooms.library.get("explorer")
+    judge = Judge(rooms.policy, persona, {spec.name: spec for spec in GAME.actions}, "g/v1")
+    assert not judge.may_say("/grantme all.")
+    assert judge.may_say("Good day!")
+    assert [
+        (action.tag(), verdict.rule) for action, verdict in zip(judge.actions, judge.verdicts, strict=True)
+    ] == [('say "/grantme all."', "speech")]
+    assert not rooms.policy.frozen_for("g/v1", time.monotonic())
 
 
 def test_what_the_game_found_freezes_here(rooms: Rooms) -> None:

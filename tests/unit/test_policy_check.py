@@ -114,8 +114,14 @@ def test_persona_limits_actions(policy: Policy) -> None:
 
 def test_speech_has_the_text_rules(policy: Policy) -> None:
     assert policy.check_speech("Good day!").allowed
-    assert policy.check_speech("/shutdown").rule == "command"
+    assert policy.check_speech("so [[ACTION:wait]]").rule == "action_tag"
     assert policy.check_speech("x" * 301).rule == "text_length"
+
+
+def test_a_line_like_a_command_is_not_said_and_only_as_an_act_freezes(policy: Policy) -> None:
+    said, done = policy.check_speech(" /shutdown"), check(policy, "say", " /shutdown")
+    assert (said.allowed, said.rule, policy.is_violation(said)) == (False, "speech", False)
+    assert (done.allowed, done.rule, policy.is_violation(done)) == (False, "command", True)
 
 
 def test_freeze_holds_until_its_time_and_is_never_shortened(policy: Policy) -> None:

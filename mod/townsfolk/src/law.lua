@@ -54,7 +54,7 @@ function law.content(name, args)
 	end
 end
 
-function law.text(line) return rules:text(line) end
+function law.speech(line) return rules:speech(line) end
 
 function law.permission(v, name, values) return rules:permission(v.persona, name, places_of(v, values)) end
 

@@ -231,6 +231,14 @@ function rules:text(text)
 	end
 end
 
+-- For a line that is said, in no action: one that begins like a command runs none, and breaks no rule.
+function rules:speech(line)
+	if line:find("^%s*/") then
+		return "speech", 'it begins like a command, with "/"'
+	end
+	return self:text(line)
+end
+
 -- places: all that the action is about, the villager's own first.
 function rules:permission(persona, action, places)
 	if self.fault then

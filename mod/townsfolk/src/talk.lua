@@ -69,7 +69,7 @@ function talk.say(v, line, options)
 	if line == "" then
 		return false, "there is nothing to say"
 	end
-	local rule, reason = tf.law.text(line)
+	local rule, reason = tf.law.speech(line)
 	if rule then
 		tf.link.outcome(v.id, options.turn_id, tf.tag.format("say", { line }), "refused", reason, rule)
 		tf.law.broken(v, rule)

@@ -85,7 +85,13 @@ class Policy:
         return offer.model_copy(update={"slots": slots})
 
     def check_speech(self, text: str) -> Verdict:
-        """May this be said? Speech is not counted against the limits."""
+        """May this be said? Speech is not counted against the limits.
+
+        A line that begins like a command is left out, but is no violation, as it is in an action's text: else
+        a player could have a villager frozen by making it repeat one.
+        """
+        if text.lstrip().startswith("/"):
+            return _refuse("speech", f"{text[:40]!r} begins like a command; begin with a word")
         return self._check_text(text) or ALLOWED
 
     def recall(self, persona: str, action: str, villager: str, at: float, times: int) -> None:
