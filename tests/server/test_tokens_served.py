@@ -237,7 +237,9 @@ def test_operators_may_have_a_port_of_their_own(service: FakeService) -> None:
             assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8123", "127.0.0.1.evil.example", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8123", "127.0.0.1.evil.example", "", "[::1", "[evil]", "a]b"]
+)
 def test_without_a_token_a_page_that_names_this_machine_is_refused(target: Target, host: str) -> None:
     answer = httpx.get(target.http + "/v1/models", headers={"Host": host})
     assert answer.status_code == 403

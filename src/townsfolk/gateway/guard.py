@@ -173,7 +173,10 @@ class Guard:
 
 def _refuse_rebinding(host: bytes) -> None:
     """Where anybody may come in, a web page must not that has its own name point at this machine."""
-    name = urlsplit(f"//{host.decode('latin-1')}").hostname
+    try:
+        name = urlsplit(f"//{host.decode('latin-1')}").hostname
+    except ValueError:  # brackets that hold no address
+        name = None
     if name not in LOOPBACK:
         raise Forbidden(
             f"the request is for {name!r}, and without a token only {', '.join(LOOPBACK)} are served: ask "
