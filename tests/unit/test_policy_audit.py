@@ -61,6 +61,12 @@ def test_what_is_found(rule: str, actions: list[Acted]) -> None:
     assert audit([*actions, acted(900, "wave")], []) == [flag]
 
 
+@pytest.mark.parametrize("tag", ["give diamond", "give diamond many sam", "give diamond ² sam"])
+def test_an_action_of_another_shape_does_not_stop_the_audit(tag: str) -> None:
+    """A game may register a `give` of its own."""
+    assert audit(cycle(tag, rounds=2), []) == []
+
+
 @pytest.mark.parametrize(
     "actions",
     [

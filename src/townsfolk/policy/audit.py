@@ -72,11 +72,17 @@ def _creation(own: Actions) -> Iterator[AuditFlag]:
         if action.name in ("take", "dig"):  # a stack at most, whatever it is called when it is carried
             balance["taken in"] += 99
         elif action.name in ("give", "place"):
-            balance[item] += int(action.args[1]) if action.name == "give" else 1
+            balance[item] += _handed_out(action)
         if balance[item] > CARRIES + balance["taken in"]:
             its = [other for other in own if item in other.args]
             yield _flag("item_creation", f"handed out more {item} than it can have had", its)
             return
+
+
+def _handed_out(action: Acted) -> int:
+    """How many of its item; a game may have registered a `give` of another shape, which counts as one."""
+    count = action.args[1] if action.name == "give" and len(action.args) > 1 else "1"
+    return int(count) if count.isascii() and count.isdecimal() else 1
 
 
 def _evasion(own: Actions) -> Iterator[AuditFlag]:
