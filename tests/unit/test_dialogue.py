@@ -77,6 +77,8 @@ def test_no_line_is_written_twice() -> None:
         ({"act": "goto default:chest"}, "is not near"),
         ({"act": "place default:torch"}, "is not carried"),
         ({"have": {"default:torch": 2}, "act": "give default:torch 3 {player}"}, "not more of it"),
+        ({"have": {"default:torch": 2}, "act": "give default:torch two {player}"}, "count is a number from"),
+        ({"have": {"default:torch": 2}, "act": "give default:torch ² {player}"}, "count is a number from"),
         ({"near": {"default:stone": "3 north"}}, "take no note of default:stone"),
         ({"near": {"mob mobs_animal:cow": "3 north"}, "act": "follow mobs_animal:cow"}, "no player"),
         ({"act": "wait"}, "wait takes seconds"),

@@ -4,7 +4,7 @@ A model learns a rule only where its examples keep one: here are those that can 
 docs/dataset_formats.md. It refuses to judge words: `grounding` does.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from townsfolk.training.data.exchange import Exchange, parts_of
 from townsfolk.training.data.names import Names
@@ -34,10 +34,9 @@ def impossible(exchange: Exchange, persona: Persona, actions: Sequence[ActionSpe
     elif len(arguments) != len(specs[name]):
         yield f"{exchange.act}: {name} takes {', '.join(arg.name for arg in specs[name]) or 'nothing'}"
     else:
-        for given, arg in zip(arguments, specs[name], strict=True):
-            yield from _unfit(exchange, given, arg)
-        if name == "give" and int(arguments[1]) > _carried(exchange).get(arguments[0], 0):
-            yield f"{exchange.act}: give what is carried, and not more of it"
+        given = [*zip(arguments, specs[name], strict=True)]
+        unfit = [fault for value, arg in given for fault in _unfit(exchange, value, arg)]
+        yield from unfit or _too_much(exchange, {arg.kind: value for value, arg in given})
 
 
 def inconsistent(exchange: Exchange, persona: Persona, names: Names) -> Iterator[str]:
@@ -56,9 +55,16 @@ def inconsistent(exchange: Exchange, persona: Persona, names: Names) -> Iterator
         yield f"something hostile within {within} steps is {'fought' if fights else 'fled from'}"
 
 
+def _too_much(exchange: Exchange, given: Mapping[ArgKind, str]) -> Iterator[str]:
+    """Where an action says how much of what is carried."""
+    item, count = given.get(ArgKind.CARRIED), given.get(ArgKind.INT)
+    if item and count and int(count) > _carried(exchange)[item]:
+        yield f"{exchange.act}: give what is carried, and not more of it"
+
+
 def _unfit(exchange: Exchange, given: str, arg: ArgSpec) -> Iterator[str]:
     if arg.kind is ArgKind.INT:
-        if not given.isdigit() or not arg.min <= int(given) <= arg.max:
+        if not given.isdecimal() or not arg.min <= int(given) <= arg.max:
             yield f"{exchange.act}: {arg.name} is a number from {arg.min} to {arg.max}"
     elif arg.kind is ArgKind.CARRIED:
         if given not in _carried(exchange):

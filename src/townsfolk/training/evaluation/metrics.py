@@ -206,7 +206,7 @@ def _shown(seen: Observation, names: Names) -> Iterator[str]:
 
 def _fits(arg: ArgSpec, value: str, seen: Observation) -> bool:
     if arg.kind is ArgKind.INT:
-        return value.removeprefix("-").isdigit() and arg.min <= int(value) <= arg.max
+        return value.removeprefix("-").isdecimal() and arg.min <= int(value) <= arg.max
     if arg.kind is ArgKind.TEXT:
         return 0 < len(value) <= arg.max_length
     if arg.kind is ArgKind.CHOICE:
