@@ -4,6 +4,8 @@ What the tiny model says is noise; what it may do is held by the grammar, so act
 """
 
 import asyncio
+import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -435,3 +437,26 @@ def test_a_game_that_went_silent_leaves_nothing_behind(rooms: Rooms) -> None:
         assert rooms.engine.stats().kv_used == pytest.approx(empty)
 
     play(rooms, scene)
+
+
+def test_readiness_is_asked_for_while_the_engine_ends_its_prefills(rooms: Rooms) -> None:
+    """On two threads: what is counted must not change while it is."""
+    stop, usual = threading.Event(), sys.getswitchinterval()
+
+    def come_and_go() -> None:
+        while not stop.is_set():
+            for number in range(64):
+                rooms.turns.warming.add((f"p{number}", None))
+            for number in range(64):
+                rooms.turns.warming.discard((f"p{number}", None))
+
+    other = threading.Thread(target=come_and_go)
+    sys.setswitchinterval(1e-6)
+    other.start()
+    try:
+        for _ in range(5_000):
+            rooms.readiness()
+    finally:
+        stop.set()
+        other.join()
+        sys.setswitchinterval(usual)

@@ -9,9 +9,12 @@ import pytest
 import yaml
 
 from tiny_model import tiny_settings
+from townsfolk.feedback.database import Database
+from townsfolk.feedback.reads import Reads
 from townsfolk.policy.rules import SHIPPED
 from townsfolk.serving import Rooms, Village
 from townsfolk.serving.judge import Judge
+from townsfolk.serving.violations import freeze_as_told
 from townsfolk.types import Action, CheckRequest, Outcome, Position, StepReply, StepRequest
 from world import GAME, observation, said
 
@@ -58,7 +61,6 @@ def play(rooms: Rooms, **fields: object) -> list[StepReply]:
         village = Village(rooms)
         await village.connect(GAME)
         replies = await step(village, **fields)
-        await asyncio.sleep(0.2)  # the flag is stored aside
         await village.close()
         return replies
 
@@ -80,6 +82,19 @@ def test_what_is_proposed_against_a_rule_freezes_at_once(silent_rooms: Rooms) ->
     assert any("how are you?" in line for line in flag.evidence)
     assert flag.evidence[-1].endswith(": be silent")
     assert silent_rooms.store.read_turn(flag.turn_id).verdicts[-1].rule == "silence"
+
+
+def test_what_is_flagged_as_the_service_stops_is_kept(tmp_path: Path) -> None:
+    settings = tiny_settings(tmp_path)
+    broken = Outcome(turn_id="t1", villager_id="v1", action="place x:lava", verdict="refused", rule="lava")
+
+    async def stop_at_once() -> None:
+        rooms = Rooms.open(settings)
+        freeze_as_told(rooms, GAME.game_id, broken)
+        rooms.close()
+
+    asyncio.run(stop_at_once())
+    assert [flag.turn_id for flag in Reads(Database(settings.store.url)).list_flags()] == ["t1"]
 
 
 def test_asking_for_what_is_forbidden_freezes_nobody(rooms: Rooms) -> None:

@@ -1,7 +1,7 @@
 """The Store: what the service calls. Thread-safe; no write waits for the database.
 
-`record_turn`, `record_outcomes`, `record_changes`, `record_game` and `remember` return at once with a future
-that is done when the rows are durable: a turn never waits for the disk. `rate`, `log`, `demonstrate`, `flag`,
+`record_turn`, `record_outcomes`, `record_changes`, `record_game`, `remember` and `flag` return at once with a
+future that is done when the rows are durable: a turn never waits for the disk. `rate`, `log`, `demonstrate`,
 `decide_flag` and `record_adapter` return when they are durable, some milliseconds: call them off the event
 loop.
 """
@@ -121,6 +121,10 @@ class Store(Reads):
         """What was decided about versions of adapters; those that are known already stay as they are."""
         return self._submit([rows.to_payload(change, time.time()) for change in changes])
 
+    def flag(self, flag: AuditFlag) -> "Future[None]":
+        """Keep something that a person should look at; what is flagged already stays as it is."""
+        return self._submit([rows.to_payload(flag, time.time())])
+
     # --- writes that are acknowledged ---
 
     def rate(self, rating: Rating) -> None:
@@ -153,10 +157,6 @@ class Store(Reads):
         self.flush()  # else what waits for the disk would lie in the wish's own segment, which stays
         self._spool.roll()
         self._acknowledge(player)
-
-    def flag(self, flag: AuditFlag) -> None:
-        """Keep something that a person should look at; what is flagged already stays as it is."""
-        self._acknowledge(flag)
 
     def decide_flag(self, decision: FlagDecision) -> None:
         """Keep what a person decided of a flag, and when.

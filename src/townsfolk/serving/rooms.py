@@ -1,18 +1,14 @@
 """The stages, built from the settings and handed round as one object."""
 
-import asyncio
 import logging
-from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
 from townsfolk.agents import PromptBuilder
 from townsfolk.config import Settings
 from townsfolk.engine import Engine
-from townsfolk.errors import StoreError
 from townsfolk.feedback.behaviour_log import BehaviourLog
 from townsfolk.feedback.store import Store
 from townsfolk.interpreter import ChoiceCompiler, GrammarCompiler
@@ -31,7 +27,6 @@ from townsfolk.serving.turns import TurnRunner
 from townsfolk.types import Turn
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 @dataclass
@@ -52,7 +47,6 @@ class Rooms:
     memory: MemoryGuard
     metrics: Metrics
     registry: CollectorRegistry
-    _aside: set["asyncio.Future[None]"] = field(default_factory=set)
 
     @classmethod
     def open(cls, settings: Settings) -> "Rooms":
@@ -105,7 +99,8 @@ class Rooms:
         """Whether turns can be served; a database that is away does not stop them."""
         if not self.engine.alive:
             return False, "the engine has stopped: restart the service"
-        warming = ", ".join(sorted({name for name, _ in self.turns.warming}))
+        under_way = tuple(self.turns.warming)  # in one step: the engine's thread takes from it
+        warming = ", ".join(sorted({name for name, _ in under_way}))
         return not warming, f"prefilling the openings of {warming}: wait some seconds" if warming else ""
 
     def keep(self, turn: Turn) -> None:
@@ -117,19 +112,8 @@ class Rooms:
             outcome = "allowed" if verdict.allowed else "refused"
             self.metrics.actions.labels(turn.persona, action.name, outcome).inc()
 
-    def run_aside(self, call: Callable[[T], None], argument: T) -> None:
-        """Run a blocking call of the store off the loop; what fails is told in the log."""
-        task = asyncio.ensure_future(asyncio.to_thread(call, argument))
-        self._aside.add(task)
-        task.add_done_callback(self._done_aside)
-
     def close(self) -> None:
         """Stop decoding, then flush what was recorded."""
         self.engine.close()
         self.store.close()
         self.behaviour_log.close()
-
-    def _done_aside(self, task: "asyncio.Future[None]") -> None:
-        self._aside.discard(task)
-        if not task.cancelled() and isinstance(error := task.exception(), StoreError):
-            log.error("a flag was not stored: %s", error)

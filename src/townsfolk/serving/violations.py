@@ -48,4 +48,4 @@ def _flag(rooms: Rooms, where: tuple[str, str, str], rule: str, reason: str, evi
         at=time.time(),
         evidence=tuple(evidence),
     )
-    rooms.run_aside(rooms.store.flag, flag)
+    rooms.store.flag(flag)
