@@ -175,6 +175,16 @@ def test_a_trial_of_what_cannot_be_served_ends(rooms: Rooms, tmp_path: Path) -> 
     assert "can't be served" in last.reasons[0]
 
 
+def test_a_trial_waits_while_memory_is_short(rooms: Rooms, tmp_path: Path) -> None:
+    version = added(rooms, tmp_path, 1)
+    rooms.promotions.promote("explorer", version)
+    assert rooms.shelf.shed() == "explorer"
+    assert rooms.promotions.look() == []
+    assert rooms.shelf.take_back() == ["explorer"]
+    assert live(rooms) == {"explorer": version}
+    assert rooms.promotions.registry.record("explorer").trial
+
+
 def test_a_version_that_players_like_is_confirmed(rooms: Rooms, tmp_path: Path) -> None:
     version = added(rooms, tmp_path, 1)
     rooms.promotions.promote("explorer", version)

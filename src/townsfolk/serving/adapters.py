@@ -165,6 +165,10 @@ class AdapterShelf:
                     log.error("persona %s has its adapter back, but that is not recorded: %s", name, error)
             return names
 
+    def is_shed(self, persona: str) -> bool:
+        """Whether the persona goes without its adapters until there is room again."""
+        return persona in self._shed
+
     def hash_of(self, persona: str, who: str = "") -> str | None:
         """What the persona's villager `who` is served with."""
         info = self._served.get(persona, NOTHING).to(who)
