@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from postgres_server import Postgres
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, text, update
 from store_writer import OF_PLAYERS, keep_all_of, new_turn, settings_in
 from typer.testing import CliRunner
 
@@ -18,9 +18,10 @@ from townsfolk.cli import app
 from townsfolk.config import StoreSettings
 from townsfolk.errors import StoreError
 from townsfolk.feedback.database import Database
+from townsfolk.feedback.models import ActionRow
 from townsfolk.feedback.rows import player_hash
 from townsfolk.feedback.store import Store
-from townsfolk.types import FlagDecision, ForgetPlayer, LogEntry, Rating
+from townsfolk.types import FlagDecision, ForgetPlayer, LogEntry, Outcome, Rating
 
 DAY_S = 86_400
 
@@ -143,7 +144,13 @@ def test_old_rows_go_and_what_waits_for_review_stays(store: Store, settings: Sto
     for name, age in (("old", 31), ("young", 29)):
         store.record_turn(new_turn(name).model_copy(update={"started_at": now - age * DAY_S}))
     store.log(LogEntry(game_id="g", kind="joined"))
+    for name in ("old", "young", "never-told"):
+        outcome = Outcome(turn_id=name, villager_id="ada", action="follow sam", verdict="done")
+        store.record_outcomes("g", [outcome])
     store.drain()
+    with closing(Database(settings.url)) as database, database.transaction() as session:
+        told_long_ago = update(ActionRow).where(ActionRow.turn_id == "never-told").values(outcome_at=1.0)
+        session.execute(told_long_ago)
     decided = next(flag for flag in store.list_flags("open") if flag.turn_id == "of-decided")
     store.decide_flag(FlagDecision(id=decided.id, state="approved", note="", who="me"))
     store.drain()
@@ -152,6 +159,7 @@ def test_old_rows_go_and_what_waits_for_review_stays(store: Store, settings: Sto
     assert set(turns_of(settings, "turns")) == {"of-open", "young"}
     assert set(turns_of(settings, "ratings")) == {"of-open"}
     assert set(turns_of(settings, "flags")) == {"of-open"}
+    assert set(turns_of(settings, "actions")) == {"of-open", "young"}
 
 
 def test_nothing_is_deleted_unless_a_term_is_set(store: Store, settings: StoreSettings) -> None:

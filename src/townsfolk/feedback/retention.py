@@ -1,7 +1,8 @@
 """Rows that are older than `store.keep_days` -> gone, in portions, so that the service can write between.
 
-What goes: turns with their actions, ratings and decided flags, signs of engagement, demonstrations. What
-stays: memories, versions of adapters, who wishes to be forgotten, and each turn that a flag still waits for.
+What goes: turns with their actions, ratings and decided flags, signs of engagement, demonstrations, and what
+a game told of turns that never came or went before. What stays: memories, versions of adapters, who wishes to
+be forgotten, and each turn that a flag still waits for.
 """
 
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ def prune(database: Database, before: float) -> int:
     of_turns = _in_portions(database, _old_turns(before), TurnRow.turn_id, (RatingRow, ActionRow, FlagRow))
     signs = select(EngagementRow.id).where(EngagementRow.received_at < before)
     demos = select(DemoRow.id).where(DemoRow.received_at < before)
+    orphans = select(ActionRow.id).where(ActionRow.position.is_(None), ActionRow.outcome_at < before)
+    _in_portions(database, orphans, ActionRow.id)
     rest = _in_portions(database, signs, EngagementRow.id), _in_portions(database, demos, DemoRow.id)
     return of_turns + sum(rest)
 
