@@ -69,8 +69,8 @@ def test_what_went_live_meanwhile_is_not_replaced(settings: Settings, tmp_path: 
     assert promote.run(tmp_path).end.startswith("aaaaaaaaaaaaaaaa went live meanwhile")
 
 
-def prepared(night: NightPlan, replies: dict[str, str]) -> Step:
-    """The gate's step, with all that the steps before it leave."""
+def prepared(night: NightPlan, replies: dict[str, str], reward: float | None = None) -> Step:
+    """The gate's step, with all that the steps before it leave; `reward`: of each held-out row."""
     model = open_model(night.settings.engine.model)
     manifest = Manifest(
         persona="explorer",
@@ -97,6 +97,7 @@ def prepared(night: NightPlan, replies: dict[str, str]) -> Step:
             group=f"g{number}",
             observation=observation(said(f"hello {number}")),
             reply="Hello!",
+            reward=reward,
         )
         for number in range(4)
     ]
@@ -129,3 +130,10 @@ def test_equal_replies_are_ties(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "gate").mkdir()
     result = prepared(night, {"candidate": "hello", "base": "hello"}).run(tmp_path / "gate")
     assert result.figures["win_rate"] == 0.5
+
+
+def test_thumbs_that_cancel_out_are_none(settings: Settings, tmp_path: Path) -> None:
+    night = plan(settings, tmp_path)
+    (tmp_path / "gate").mkdir()
+    refused = prepared(night, {"candidate": "hello", "base": "hello"}, reward=0.0).run(tmp_path / "gate").end
+    assert "on 0 thumbs up and 0 down" in refused

@@ -7,6 +7,7 @@ import pytest
 from judged_rows import paired_rows, rated_rows
 from townsfolk.errors import ConfigError
 from townsfolk.training.stages.judged import is_up, mixed, pairs, rated, repeated, thumbs
+from townsfolk.training.stages.reward import held_out_figures
 
 
 def test_a_rejected_reply_makes_a_pair() -> None:
@@ -56,3 +57,14 @@ def test_both_labels_are_spread_evenly() -> None:
 def test_rows_of_reward_zero_say_nothing() -> None:
     rows = rated_rows(2)
     assert rated([replace(rows[0], reward=0.0), rows[1], *paired_rows(1)]) == [rows[1]]
+
+
+def test_the_auc_is_of_thumbs_alone() -> None:
+    """The gate judges it by their number; hints and broken rules would make it another figure."""
+    thumbs_held_out = rated_rows(4)
+    hints = [replace(row, reward=-row.reward, weight=0.5) for row in rated_rows(6) if row.reward]
+    figures = held_out_figures(lambda row, reply: row.reward or 0.0, thumbs_held_out)
+    wrong_for_hints = held_out_figures(
+        lambda row, reply: (row.reward or 0.0) * (1 if row.weight == 1 else -1), [*thumbs_held_out, *hints]
+    )
+    assert wrong_for_hints == figures == {"auc": 1.0}

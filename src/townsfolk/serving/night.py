@@ -206,9 +206,9 @@ class NightPlan:
 
 
 def _thumbs(rows: Sequence[DataRow]) -> tuple[int, int]:
-    """Rows with a thumb up and with one down; hints count for neither."""
+    """Rows with a thumb up and with one down; hints count for neither, nor do thumbs that cancel out."""
     rewards = [row.reward for row in rows if row.reward is not None and row.weight >= EXPLICIT]
-    return sum(reward > 0 for reward in rewards), sum(reward <= 0 for reward in rewards)
+    return sum(reward > 0 for reward in rewards), sum(reward < 0 for reward in rewards)
 
 
 def _read(file: Path) -> Any:

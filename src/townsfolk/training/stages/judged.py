@@ -11,6 +11,7 @@ from random import Random
 from statistics import fmean
 
 from townsfolk.errors import ConfigError
+from townsfolk.training.data.played import EXPLICIT
 from townsfolk.training.stages.tokens import Ids, TokenRow
 
 IMITATED = 1.0
@@ -55,6 +56,11 @@ def _reward(same: Sequence[TokenRow]) -> float:
 def rated(rows: Sequence[TokenRow]) -> list[TokenRow]:
     """Rows that were judged alone, by a reward that is not 0."""
     return [row for row in rows if row.reward and not row.rejected]
+
+
+def by_players(rows: Sequence[TokenRow]) -> list[TokenRow]:
+    """Of `rated`, those that a thumb or a reviewer judged: hints and broken rules weigh less."""
+    return [row for row in rated(rows) if row.weight >= EXPLICIT]
 
 
 def thumbs(rows: Sequence[TokenRow], seed: int) -> tuple[list[TokenRow], list[TokenRow]]:

@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 from townsfolk.errors import ConfigError
 from townsfolk.training.stages import trainers
 from townsfolk.training.stages.config import RewardConfig
-from townsfolk.training.stages.judged import is_up, pairs, rated
+from townsfolk.training.stages.judged import by_players, is_up, pairs
 from townsfolk.training.stages.packing import ATTENTION, Pack, pack, target_logits
 from townsfolk.training.stages.run import Run
 from townsfolk.training.stages.served import ServedBase
@@ -126,13 +126,14 @@ def held_out_figures(reward: Callable[[TokenRow, Ids], float], rows: Sequence[To
 
     Returns:
         pair_accuracy: share of pairs whose better reply has the higher reward.
-        auc: how likely a reply with a thumb up has a higher reward than one with a thumb down.
+        auc: how likely a reply with a thumb up has a higher reward than one with a thumb down; hints and
+            broken rules are left out, as where the gate counts the thumbs that it rests on.
     """
     figures = {}
     ordered = [reward(row, row.reply) > reward(row, row.rejected) for row in pairs(rows)]
     if ordered:
         figures["pair_accuracy"] = sum(ordered) / len(ordered)
-    thumbs = rated(rows)
+    thumbs = by_players(rows)
     ups = [is_up(row) for row in thumbs]
     if {True, False} <= {*ups}:
         figures["auc"] = float(roc_auc_score(ups, [reward(row, row.reply) for row in thumbs]))
