@@ -51,6 +51,11 @@ def shipped(name: str) -> Path:
     return installed if installed.is_dir() else package.parents[1] / name
 
 
+def address(host: str, port: int | None) -> str:
+    """`host:port` as URLs and gRPC have it: IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from townsfolk.cli.settings import render
-from townsfolk.config import load_settings
+from townsfolk.config import address, load_settings
 from townsfolk.errors import ConfigError
 
 
@@ -107,3 +107,8 @@ def test_pages_are_named_one_by_one(origin: str) -> None:
 def test_a_certificate_needs_its_key() -> None:
     with pytest.raises(ConfigError, match="set both, or neither"):
         load_settings(tls={"certificate": "a.pem"})
+
+
+@pytest.mark.parametrize(("host", "told"), [("127.0.0.1", "127.0.0.1:8123"), ("::1", "[::1]:8123")])
+def test_an_address_is_as_urls_have_it(host: str, told: str) -> None:
+    assert address(host, 8123) == told

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from townsfolk.config import Settings
+from townsfolk.config import Settings, address
 from townsfolk.errors import InvalidRequest
 
 Url = Annotated[str, typer.Option("--url", help="The running service; else as the settings say.")]
@@ -47,8 +47,8 @@ def _address(settings: Settings) -> str:
     """Where operators' calls are served."""
     http, scheme = settings.http, "https" if settings.tls.certificate else "http"
     if http.admin_port is None:
-        return f"{scheme}://{http.host}:{http.port}"
-    return f"{scheme}://{http.admin_host}:{http.admin_port}"
+        return f"{scheme}://{address(http.host, http.port)}"
+    return f"{scheme}://{address(http.admin_host, http.admin_port)}"
 
 
 def _certificate(settings: Settings) -> ssl.SSLContext | None:

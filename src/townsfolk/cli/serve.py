@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 from townsfolk.cli.options import AsJson, ConfigFile, show
-from townsfolk.config import load_settings
+from townsfolk.config import address, load_settings
 
 
 def serve(config: ConfigFile = None, as_json: AsJson = False) -> None:
@@ -18,9 +18,9 @@ def serve(config: ConfigFile = None, as_json: AsJson = False) -> None:
     def tell(ports: serving.Ports) -> None:
         scheme = "https" if settings.tls.certificate else "http"
         told = {
-            "http": f"{scheme}://{settings.http.host}:{ports.http}",
-            "grpc": f"{settings.grpc.host}:{ports.grpc}" if ports.grpc else "",
-            "admin": f"{scheme}://{settings.http.admin_host}:{ports.admin}" if ports.admin else "",
+            "http": f"{scheme}://{address(settings.http.host, ports.http)}",
+            "grpc": address(settings.grpc.host, ports.grpc) if ports.grpc else "",
+            "admin": f"{scheme}://{address(settings.http.admin_host, ports.admin)}" if ports.admin else "",
         }
         show(as_json, f"townsfolk serves {' '.join(filter(None, told.values()))}", told)
 

@@ -15,7 +15,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
-from townsfolk.config import Settings
+from townsfolk.config import Settings, address
 from townsfolk.errors import ConfigError
 from townsfolk.gateway.front import Front
 from townsfolk.gateway.grpc_server import GrpcServer
@@ -170,7 +170,7 @@ def _bind_grpc(front: Front, certificate: Certificate | None) -> tuple[GrpcServe
     host, port = front.settings.grpc.host, front.settings.grpc.port
     server = GrpcServer(front)
     try:
-        return server, server.bind(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", certificate)
+        return server, server.bind(address(host, port), certificate)
     except RuntimeError as error:
         raise ConfigError(_not_bound("grpc.port", host, port, _reason(host, port))) from error
 
