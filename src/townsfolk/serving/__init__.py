@@ -11,7 +11,7 @@ from townsfolk.gateway.serve import Ports, serve
 from townsfolk.serving.desk import OperatorDesk
 from townsfolk.serving.rooms import Rooms
 from townsfolk.serving.tracing import exporting
-from townsfolk.serving.upkeep import sweep
+from townsfolk.serving.upkeep import in_background, sweep
 from townsfolk.serving.village import Village
 
 __all__ = ["Ports", "Rooms", "Village", "mounts", "run"]
@@ -37,7 +37,7 @@ async def _run(settings: Settings, on_bound: Callable[[Ports], None]) -> None:
         rooms.turns.warm(rooms.library.get(name))
 
     watching = (rooms.promotions.watch(changed), rooms.memory.watch(changed), village.watch())
-    watches = [asyncio.create_task(watch) for watch in (*watching, sweep(settings.store))]
+    watches = [in_background(watch) for watch in (*watching, sweep(settings.store))]
     try:
         await serve(village, settings, rooms.registry, on_bound, mounts(rooms, village))
     finally:

@@ -1,8 +1,9 @@
-"""What a running service does for its database by the hour: rows past `store.keep_days` go."""
+"""What a running service does beside its calls: tasks whose end is told, old rows that go by the hour."""
 
 import asyncio
 import logging
 import time
+from collections.abc import Coroutine
 from contextlib import closing
 
 from townsfolk.config import StoreSettings
@@ -13,6 +14,18 @@ from townsfolk.feedback.retention import DAY_S, prune
 log = logging.getLogger(__name__)
 
 PERIOD_S = 3_600.0
+
+
+def in_background(watch: Coroutine[object, object, None]) -> "asyncio.Task[None]":
+    """A task that nobody awaits; should it fail, the log says so at once."""
+    task = asyncio.create_task(watch)
+    task.add_done_callback(_tell_fault)
+    return task
+
+
+def _tell_fault(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (fault := task.exception()):
+        log.error("%s has failed and does not go on: restart the service", task.get_coro(), exc_info=fault)
 
 
 async def sweep(settings: StoreSettings, period_s: float = PERIOD_S) -> None:
