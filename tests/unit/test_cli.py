@@ -30,6 +30,20 @@ def test_personas_as_json(tmp_path: Path) -> None:
     assert told["faults"] == {}
 
 
+def test_brackets_in_a_persona_are_text(tmp_path: Path) -> None:
+    for name, title in (("miller", "a miller [/of] none"), ("other", "[")):
+        folder = tmp_path / "personas" / name
+        folder.mkdir(parents=True)
+        page = f"name: miller\ntitle: {title}\ntraits: [x]\nspeech: y\nactions: [wait]\n"
+        (folder / "persona.yaml").write_text(page + "unasked: {punched: [wait], tick: [wait]}\n")
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(f"personas_dirs: ['{tmp_path / 'personas'}']\n")
+    done = townsfolk("personas", "--config", str(settings), home=tmp_path)
+    assert done.returncode == 0
+    assert "[/of]" in done.stdout
+    assert "left out other" in done.stderr
+
+
 def test_wrong_setting_is_told_without_a_traceback(tmp_path: Path) -> None:
     settings = tmp_path / "settings.yaml"
     settings.write_text("http: {port: 99999}\n")

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from test_store_rows import new_turn
+from typer.testing import CliRunner
 
+from townsfolk.cli import app
 from townsfolk.config import StoreSettings
 from townsfolk.feedback.store import Store
 from townsfolk.policy.audit import audit
@@ -111,3 +113,19 @@ def test_a_finding_is_flagged_once(tmp_path: Path) -> None:
         assert (json.loads(first)["rule"], second) == ("loop", "")
         (flag,) = store.list_flags("open")
         assert len(flag.evidence) == 5
+
+
+def test_what_games_wrote_does_not_steer_the_terminal(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'a.db'}"
+    settings = StoreSettings(url=url, spool_dir=tmp_path / "spool", behaviour_log=tmp_path / "b.jsonl")
+    with closing(Store.open(settings)) as store:
+        for number in range(5):
+            turn = new_turn(f"t{number}", 7_200.0 + number, "ada", Action(name="goto", args=("\x1b[2J",)))
+            store.record_turn(turn)
+            told = Outcome(turn_id=turn.turn_id, villager_id="ada", action="goto \x1b[2J", verdict="failed")
+            store.record_outcomes("g", [told])
+        store.drain()
+    command = ["audit", "--dry-run", "--hours", "1000000"]
+    done = CliRunner().invoke(app, command, env={"TOWNSFOLK_STORE__URL": url}, color=True)
+    assert "loop: g/ada" in done.stdout
+    assert "\x1b" not in done.stdout

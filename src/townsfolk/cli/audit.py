@@ -57,6 +57,11 @@ def _print(flag: "AuditFlag", as_json: bool) -> None:
     if as_json:
         print(json.dumps(flag.model_dump(mode="json")), flush=True)
         return
-    print(f"{flag.rule}: {flag.game_id}/{flag.villager_id}: {flag.reason}", flush=True)
+    print(_plain(f"{flag.rule}: {flag.game_id}/{flag.villager_id}: {flag.reason}"), flush=True)
     for line in flag.evidence:
-        print(f"    {line}", flush=True)
+        print(f"    {_plain(line)}", flush=True)
+
+
+def _plain(text: str) -> str:
+    """What players and games wrote must not steer the terminal."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from townsfolk.cli.options import AsJson, ConfigFile
 from townsfolk.config import load_settings
@@ -23,10 +24,10 @@ def personas(config: ConfigFile = None, as_json: AsJson = False) -> None:
         return
     table = Table("persona", "who", "adapter", "folder")
     for row in _rows(library):
-        table.add_row(*row.values())
+        table.add_row(*map(Text, row.values()))
     Console().print(table)
     for name, reason in library.faults.items():
-        Console(stderr=True).print(f"left out {name}: {reason}", style="yellow")
+        Console(stderr=True).print(f"left out {name}: {reason}", style="yellow", markup=False)
 
 
 def _rows(library: "PersonaLibrary") -> list[dict[str, str]]:
