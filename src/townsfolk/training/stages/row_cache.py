@@ -31,9 +31,11 @@ def cached_rows(
 
 def _write(file: Path, rows: Iterable[TokenRow]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as out:
-        out.writelines(json.dumps(asdict(row)) + "\n" for row in rows)
-    Path(out.name).replace(file)
+    with tempfile.TemporaryDirectory(prefix=".rows-", dir=file.parent) as folder:  # goes, whatever fails
+        whole = Path(folder) / file.name
+        with whole.open("w", encoding="utf-8") as out:
+            out.writelines(json.dumps(asdict(row)) + "\n" for row in rows)
+        whole.replace(file)
 
 
 def _row(line: str) -> TokenRow:
