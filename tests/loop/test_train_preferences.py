@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pytest
 
 from judged_rows import paired_rows, rated_rows
@@ -24,9 +25,11 @@ pytest.importorskip("torch", reason="needs the train extra")
 import torch
 
 from townsfolk.training.stages import base, dpo, kto, reward, sft
-from townsfolk.training.stages.run import read_log
+from townsfolk.training.stages.preference import Example
+from townsfolk.training.stages.run import Run, read_log
 
 Config = TypeVar("Config", bound=RunConfig)
+BETA = 0.3
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,62 @@ def test_dpo_learns_pairs_and_ratings_of_one_prompt(home: Home, tmp_path: Path) 
             assert margin > log_prob(model, row, row.reply) - log_prob(model, row, row.rejected)
 
 
+def strayed(
+    home: Home, config: RunConfig, trainer: Any, rows: list[TokenRow], others: list[tuple[int, ...]]
+) -> tuple[Any, Any, Any]:
+    """Losses of `trainer` once its adapter has left its parent, the base model; and the log ratios of replies
+    and of others, each worked out alone by a model that knows no packs.
+    """
+    config = config.model_copy(update={"beta": BETA})
+    examples = [Example(row, other, 1.0) for row, other in zip(rows, others, strict=True)]
+    model, plain = (
+        base.with_adapter(base.load_base(home.served, config), home.served, config)[0] for _ in range(2)
+    )
+    learner = trainer(model, config, Run(config, quiet=True), examples, quiet=True)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, weights in model.named_parameters():
+            if "lora_B" in name:
+                weights.normal_(0, 0.05)
+        losses = learner.losses(model, learner.train_dataset)
+    plain.load_state_dict(model.state_dict())
+    plain.eval()
+    own = [ratio(plain, row, row.reply) for row in rows]
+    theirs = [ratio(plain, row, other) for row, other in zip(rows, others, strict=True)]
+    return losses.numpy(), np.array(own), np.array(theirs)
+
+
+def ratio(model: Any, row: TokenRow, reply: tuple[int, ...]) -> float:
+    """How much likelier a reply is than by the base model, in nats."""
+    with model.disable_adapter():
+        before = log_prob(model, row, reply)
+    return log_prob(model, row, reply) - before
+
+
+def sigmoid(values: Any) -> Any:
+    return 1 / (1 + np.exp(-values))
+
+
+def test_the_loss_of_kto_is_that_of_the_paper(home: Home, tmp_path: Path) -> None:
+    rows = rated_rows(6)
+    found, own, others = strayed(
+        home, home.config(KtoConfig, tmp_path), kto.KtoTrainer, rows, [rows[n - 1].reply for n in range(6)]
+    )
+    signs = np.array([row.reward for row in rows], dtype=float)
+    gains = BETA * signs * (own - max(0.0, others.mean()))
+    np.testing.assert_allclose(found, 1 - sigmoid(gains), rtol=1e-3)
+    assert np.abs(own).max() > 0.1
+
+
+def test_the_loss_of_dpo_is_that_of_the_paper(home: Home, tmp_path: Path) -> None:
+    rows = paired_rows(6)
+    found, own, others = strayed(
+        home, home.config(DpoConfig, tmp_path), dpo.DpoTrainer, rows, [row.rejected for row in rows]
+    )
+    np.testing.assert_allclose(found, -np.log(sigmoid(BETA * (own - others))), rtol=1e-3)
+    assert np.abs(own - others).max() > 0.1
+
+
 def test_what_nothing_can_be_learnt_from_is_refused(home: Home, tmp_path: Path) -> None:
     ups = Rows(rated_rows(8)[1::2], [], "0" * 64)
     with pytest.raises(ConfigError, match="4 thumbs up and 0 down"):
@@ -133,6 +192,4 @@ def test_what_nothing_can_be_learnt_from_is_refused(home: Home, tmp_path: Path) 
         dpo.run(home.config(DpoConfig, tmp_path), home.served, ups, quiet=True)
     with pytest.raises(ConfigError, match="none of 0 rows"):
         reward.run(home.config(RewardConfig, tmp_path), home.served, Rows([], [], "0" * 64), quiet=True)
-    with pytest.raises(ValueError, match="greater than or equal to 2"):
-        home.config(KtoConfig, tmp_path, batch_size=1)
     assert not (tmp_path / "run").exists()

@@ -6,7 +6,7 @@ import pytest
 
 from judged_rows import paired_rows, rated_rows
 from townsfolk.errors import ConfigError
-from townsfolk.training.stages.judged import is_up, mixed, pairs, rated, repeated, thumbs
+from townsfolk.training.stages.judged import is_up, pairs, rated, thumbs
 from townsfolk.training.stages.reward import held_out_figures
 
 
@@ -31,27 +31,14 @@ def test_judgements_of_one_reply_are_averaged_and_equals_are_no_pair() -> None:
     assert pair.reply == up.reply
 
 
-def test_thumbs_are_repeated_by_weight_and_need_both() -> None:
-    rows = [replace(row, weight=2.0) for row in rated_rows(10)]
-    ups, downs = thumbs([*rows, replace(rows[0], reward=0.0), replace(rows[0], reward=None)], seed=0)
-    assert len(ups) == len(downs) == 10
+def test_thumbs_are_of_both_kinds() -> None:
+    rows = rated_rows(10)
+    ups, downs = thumbs([*rows, replace(rows[0], reward=0.0), replace(rows[0], reward=None)])
+    assert len(ups) == len(downs) == 5
     assert all(map(is_up, ups))
     assert not any(map(is_up, downs))
-    with pytest.raises(ConfigError, match="10 thumbs up and 0 down among 5 rows"):
-        thumbs([row for row in rows if is_up(row)], seed=0)
-
-
-def test_weights_between_rows_are_drawn() -> None:
-    rows = [replace(row, weight=0.2) for row in rated_rows(500)]
-    assert 60 < len(repeated(rows, seed=1)) < 140
-    assert repeated(rows, seed=1) == repeated(rows, seed=1) != repeated(rows, seed=2)
-
-
-def test_both_labels_are_spread_evenly() -> None:
-    ups, downs = thumbs(rated_rows(40)[:30] + rated_rows(20, seed=1)[::2], seed=0)
-    assert len(downs) == 25
-    shares = [sum(map(is_up, mixed(ups, downs)[start : start + 8])) for start in range(0, 40, 8)]
-    assert {*shares} <= {2, 3, 4}
+    with pytest.raises(ConfigError, match="5 thumbs up and 0 down among 5 rows"):
+        thumbs([row for row in rows if is_up(row)])
 
 
 def test_rows_of_reward_zero_say_nothing() -> None:

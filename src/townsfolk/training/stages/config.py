@@ -148,8 +148,6 @@ class KtoConfig(RunConfig):
     """Thumbs up and down."""
 
     stage: ClassVar[Stage] = "kto"
-    batch_size: int = Field(default=8, ge=2, le=1_024)
-    """Rows that one pass takes; the distance from the parent is estimated on their replies exchanged."""
     beta: float = Field(default=0.1, gt=0, le=10)
     """How much leaving the parent adapter costs."""
 

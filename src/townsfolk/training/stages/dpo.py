@@ -1,21 +1,23 @@
-"""Direct preference optimisation (Rafailov et al., 2023, arXiv:2305.18290): pairs, on TRL's DPOTrainer.
+"""Direct preference optimisation (Rafailov et al., 2023, arXiv:2305.18290): pairs.
 
-The reference is the parent adapter, frozen: TRL keeps a copy of what the adapter was at the beginning.
+loss = -log sigmoid(beta (log ratio of the better reply - log ratio of the worse one))
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
-import datasets
-import trl
+import torch
 
 from townsfolk.errors import ConfigError
-from townsfolk.training.stages import base, trainers
+from townsfolk.training.stages import trainers
 from townsfolk.training.stages.config import DpoConfig
-from townsfolk.training.stages.judged import pairs, repeated
+from townsfolk.training.stages.judged import pairs
+from townsfolk.training.stages.preference import Example, PreferenceTrainer
 from townsfolk.training.stages.run import Run
 from townsfolk.training.stages.served import ServedBase
-from townsfolk.training.stages.tokens import Rows, TokenRow
+from townsfolk.training.stages.tokens import Rows
 from townsfolk.types.manifest import Manifest
 
 
@@ -26,7 +28,7 @@ def run(config: DpoConfig, served: ServedBase, rows: Rows, quiet: bool = False) 
         ConfigError: there are no pairs, or the settings don't fit this machine or folder.
         AdapterError: the parent does not fit, or what was learnt can't be served.
     """
-    learnt = repeated(pairs(rows.train), config.seed)
+    learnt = pairs(rows.train)
     if not learnt:
         raise ConfigError(
             f"no pairs among {len(rows.train)} rows of {config.persona}: each is a row with a `rejected` "
@@ -34,30 +36,19 @@ def run(config: DpoConfig, served: ServedBase, rows: Rows, quiet: bool = False) 
             "from thumbs alone (townsfolk train kto)"
         )
 
-    def make(model: Any, own: Run) -> TokenDpoTrainer:
-        return TokenDpoTrainer(
-            model=model,
-            args=trainers.trl_arguments(
-                config, own.checkpoints, trl.DPOConfig, beta=config.beta, precompute_ref_log_probs=True
-            ),
-            train_dataset=datasets.Dataset.from_list([_example(row) for row in learnt]),
-            processing_class=base.load_tokenizer(served),
-            callbacks=[trainers.RunLog(own)],
-        )
+    usual = fmean(row.weight for row in learnt)
+    examples = [Example(row, row.rejected, row.weight / usual) for row in learnt]
+
+    def make(model: Any, own: Run) -> DpoTrainer:
+        return DpoTrainer(model, config, own, examples, quiet)
 
     return trainers.train(config, served, replace(rows, train=learnt), make, quiet=quiet)
 
 
-class TokenDpoTrainer(trl.DPOTrainer):  # type: ignore[misc]
-    """TRL's trainer, given at once what it would make of texts."""
+class DpoTrainer(PreferenceTrainer):
+    """Equation 7 of the paper."""
 
-    def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
-        return dataset
-
-
-def _example(row: TokenRow) -> dict[str, list[int]]:
-    return {
-        "prompt_ids": list(row.prompt),
-        "chosen_ids": list(row.reply),
-        "rejected_ids": list(row.rejected),
-    }
+    def losses(self, model: Any, examples: Sequence[Example]) -> Any:
+        better, worse = self.rewards(model, examples, 0, 1)
+        self.note(chosen=better, rejected=worse)
+        return -torch.nn.functional.logsigmoid(better - worse)

@@ -7,7 +7,6 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from random import Random
 from statistics import fmean
 
 from townsfolk.errors import ConfigError
@@ -63,15 +62,15 @@ def by_players(rows: Sequence[TokenRow]) -> list[TokenRow]:
     return [row for row in rated(rows) if row.weight >= EXPLICIT]
 
 
-def thumbs(rows: Sequence[TokenRow], seed: int) -> tuple[list[TokenRow], list[TokenRow]]:
-    """Rows with a thumb up and with a thumb down, repeated by their weights, each in a drawn order.
+def thumbs(rows: Sequence[TokenRow]) -> tuple[list[TokenRow], list[TokenRow]]:
+    """Rows with a thumb up and with a thumb down.
 
     Raises:
         ConfigError: no ups, or no downs: what is liked says nothing without what is not.
     """
-    weighed = repeated(rated(rows), seed)
-    ups = [row for row in weighed if is_up(row)]
-    downs = [row for row in weighed if not is_up(row)]
+    judged = rated(rows)
+    ups = [row for row in judged if is_up(row)]
+    downs = [row for row in judged if not is_up(row)]
     if not ups or not downs:
         raise ConfigError(
             f"{len(ups)} thumbs up and {len(downs)} down among {len(rows)} rows: KTO needs both; collect "
@@ -83,20 +82,3 @@ def thumbs(rows: Sequence[TokenRow], seed: int) -> tuple[list[TokenRow], list[To
 def is_up(row: TokenRow) -> bool:
     """Whether players liked it."""
     return row.reward is not None and row.reward > 0
-
-
-def repeated(rows: Sequence[TokenRow], seed: int) -> list[TokenRow]:
-    """Rows in a drawn order, each as often as its weight says, for trainers that weigh no single rows.
-
-    A weight of 2.3 is two rows, and by lot a third; one of 0.2 is a row in one of five.
-    """
-    random = Random(seed)  # noqa: S311 - data, no secret
-    found = [row for row in rows for _ in range(int(row.weight + random.random()))]
-    random.shuffle(found)
-    return found
-
-
-def mixed(first: Sequence[TokenRow], second: Sequence[TokenRow]) -> list[TokenRow]:
-    """Both, so that any stretch holds about their shares of the whole."""
-    placed = [((at + 0.5) / len(own), row) for own in (first, second) for at, row in enumerate(own)]
-    return [row for _, row in sorted(placed, key=lambda it: it[0])]

@@ -1,19 +1,23 @@
-"""Kahneman-Tversky optimisation (Ethayarajh et al., 2024, arXiv:2402.01306): thumbs, on TRL's KTOTrainer.
+"""Kahneman-Tversky optimisation (Ethayarajh et al., 2024, arXiv:2402.01306): thumbs.
 
-The reference is the parent adapter, frozen: TRL keeps a copy of what the adapter was at the beginning. How
-far the run has gone from it is in the log as `kl`.
+    loss = 1 - sigmoid(beta (log ratio - kl))    for a thumb up
+    loss = 1 - sigmoid(beta (kl - log ratio))    for a thumb down
+
+`kl`, how far the adapter has gone from its parent, is estimated on prompts with another row's reply (section
+4.1 of the paper); no gradient goes through it.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
+from random import Random
 from typing import Any
 
-import datasets
-import trl
+import torch
 
-from townsfolk.training.stages import base, trainers
+from townsfolk.training.stages import trainers
 from townsfolk.training.stages.config import KtoConfig
-from townsfolk.training.stages.judged import is_up, mixed, thumbs
+from townsfolk.training.stages.judged import is_up, thumbs
+from townsfolk.training.stages.preference import Example, PreferenceTrainer
 from townsfolk.training.stages.run import Run
 from townsfolk.training.stages.served import ServedBase
 from townsfolk.training.stages.tokens import Rows, TokenRow
@@ -27,50 +31,34 @@ def run(config: KtoConfig, served: ServedBase, rows: Rows, quiet: bool = False) 
         ConfigError: there are no thumbs up or none down, or the settings don't fit this machine or folder.
         AdapterError: the parent does not fit, or what was learnt can't be served.
     """
-    ups, downs = thumbs(rows.train, config.seed)
-    learnt = mixed(ups, downs)
+    ups, downs = thumbs(rows.train)
+    examples = _examples(ups, downs, config.seed)
 
-    def make(model: Any, own: Run) -> TokenKtoTrainer:
-        return TokenKtoTrainer(
-            model=model,
-            args=trainers.trl_arguments(
-                config,
-                own.checkpoints,
-                trl.KTOConfig,
-                beta=config.beta,
-                precompute_ref_log_probs=True,
-                desirable_weight=max(1.0, len(downs) / len(ups)),  # in all, both labels count the same
-                undesirable_weight=max(1.0, len(ups) / len(downs)),
-            ),
-            train_dataset=datasets.Dataset.from_list(_examples(learnt, config.batch_size)),
-            processing_class=base.load_tokenizer(served),
-            callbacks=[trainers.RunLog(own)],
-        )
+    def make(model: Any, own: Run) -> KtoTrainer:
+        return KtoTrainer(model, config, own, examples, quiet)
 
-    return trainers.train(config, served, replace(rows, train=learnt), make, quiet=quiet)
+    return trainers.train(config, served, replace(rows, train=[*ups, *downs]), make, quiet=quiet)
 
 
-class TokenKtoTrainer(trl.KTOTrainer):  # type: ignore[misc]
-    """TRL's trainer, given at once what it would make of texts."""
-
-    def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
-        return dataset
-
-
-def _examples(rows: Sequence[TokenRow], batch_size: int) -> list[dict[str, Any]]:
-    """Rows as TRL has them tokenised.
-
-    In each batch every prompt has its neighbour's reply as well: on those the KL is estimated (section 4.1 of
-    the paper). So batches are taken in this order.
-    """
-    batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+def _examples(ups: Sequence[TokenRow], downs: Sequence[TokenRow], seed: int) -> list[Example]:
+    """Each row with another one's reply; weights are 1 on average, and both thumbs count the same in all."""
+    rows = [*ups, *downs]
+    Random(seed).shuffle(rows)  # noqa: S311 - data, no secret
+    half = len(rows) / 2
+    of = {is_up(own[0]): half / sum(row.weight for row in own) for own in (ups, downs)}
     return [
-        {
-            "prompt_ids": list(row.prompt),
-            "completion_ids": list(row.reply),
-            "KL_completion_ids": list(batch[place - 1].reply),
-            "label": is_up(row),
-        }
-        for batch in batches
-        for place, row in enumerate(batch)
+        Example(row, rows[place - 1].reply, row.weight * of[is_up(row)]) for place, row in enumerate(rows)
     ]
+
+
+class KtoTrainer(PreferenceTrainer):
+    """Equation 8 of the paper."""
+
+    def losses(self, model: Any, examples: Sequence[Example]) -> Any:
+        with torch.no_grad():
+            strayed = self.rewards(model, examples, 1).mean()
+        kl = self.accelerator.gather(strayed).mean().clamp(min=0)
+        rewards = self.rewards(model, examples, 0)[0]
+        liked = torch.tensor([is_up(example.row) for example in examples], device=rewards.device)
+        self.note(kl=kl / self._beta, chosen=rewards[liked], rejected=rewards[~liked])
+        return 1 - torch.sigmoid(torch.where(liked, rewards - kl, kl - rewards))

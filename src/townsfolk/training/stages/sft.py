@@ -62,10 +62,12 @@ class PackedTrainer(trl.SFTTrainer):  # type: ignore[misc]
         model.get_base_model().set_attn_implementation(ATTENTION)
         super().__init__(
             model=model,
-            args=trainers.trl_arguments(
+            args=trainers.arguments(
                 config,
                 folder.checkpoints,
                 trl.SFTConfig,
+                max_length=None,
+                gradient_checkpointing=False,
                 dataset_kwargs={"skip_prepare_dataset": True},
                 eval_strategy="epoch" if self._held_out else "no",
             ),

@@ -131,11 +131,6 @@ def arguments(config: RunConfig, checkpoints: Path, kind: Any, **own: Any) -> An
     )
 
 
-def trl_arguments(config: RunConfig, checkpoints: Path, kind: Any, **own: Any) -> Any:
-    """As `arguments`, for a trainer of TRL's: no row is cut, and activations are kept."""
-    return arguments(config, checkpoints, kind, max_length=None, gradient_checkpointing=False, **own)
-
-
 def last_checkpoint(folder: Path) -> Path | None:
     """The last one that was written whole: a trainer's state is written after all else."""
     whole = [path for path in folder.glob("checkpoint-*") if _is_whole(path)]
