@@ -61,52 +61,52 @@ class Section(BaseModel):
 
 
 class HttpSettings(Section):
-    """Where games and programs connect by HTTP."""
+    """Where games and programs connect over HTTP."""
 
     host: str = "127.0.0.1"
-    """Any but a loopback address needs a token (`townsfolk tokens add`, or `api_token`)."""
+    """Anything but a loopback address needs a token (`townsfolk tokens add`, or `api_token`)."""
     port: int = Field(default=8123, ge=0, le=65_535)
-    """0 takes a free one."""
+    """0: any free port."""
     max_body_bytes: int = Field(default=1_000_000, ge=1_000, le=100_000_000)
-    """A larger body is refused."""
+    """Larger bodies are refused."""
     max_concurrent: int = Field(default=128, ge=1, le=10_000)
-    """Calls under way at once; more are answered with "busy"."""
+    """Calls in progress at once; further ones are answered with "busy"."""
     body_timeout_s: float = Field(default=10, gt=0, le=600)
-    """A body must have arrived by then."""
+    """Time for a request's body to arrive."""
     request_timeout_s: float = Field(default=150, gt=0, le=3_600)
-    """A call is dropped then, whatever its own deadline says."""
+    """Calls are dropped after this time, whatever their own deadline."""
     admin_port: int | None = Field(default=None, ge=0, le=65_535)
-    """Adapters and `/metrics` are served on this port alone, by HTTP; unset: where games connect, too."""
+    """Serve adapters, `/metrics` and the console on this port only; unset: on the port for games, too."""
     admin_host: str = "127.0.0.1"
     """The address of `admin_port`."""
     cors_origins: tuple[Origin, ...] = ()
-    """Web pages whose scripts may call the service, such as `https://map.example.org`; none by default."""
+    """Origins whose web pages may call the service, such as `https://map.example.org`; none by default."""
 
 
 class GrpcSettings(Section):
-    """The same by gRPC."""
+    """The same over gRPC."""
 
     enabled: bool = True
-    """Whether to serve gRPC at all."""
+    """Whether to serve gRPC."""
     host: str = "127.0.0.1"
-    """Any but a loopback address needs a token (`townsfolk tokens add`, or `api_token`)."""
+    """Anything but a loopback address needs a token (`townsfolk tokens add`, or `api_token`)."""
     port: int = Field(default=50_051, ge=0, le=65_535)
-    """0 takes a free one."""
+    """0: any free port."""
     max_message_bytes: int = Field(default=1_000_000, ge=1_000, le=100_000_000)
-    """A larger message is refused."""
+    """Larger messages are refused."""
     max_concurrent: int = Field(default=128, ge=1, le=10_000)
-    """Calls under way at once."""
+    """Calls in progress at once."""
     request_timeout_s: float = Field(default=150, gt=0, le=3_600)
-    """A call is dropped then, whatever its own deadline says."""
+    """Calls are dropped after this time, whatever their own deadline."""
 
 
 class TlsSettings(Section):
-    """Encryption of HTTP and gRPC; without it, put a proxy that encrypts before the service."""
+    """Encryption of HTTP and gRPC. Without it, put a proxy that encrypts in front of the service."""
 
     certificate: HomePath | None = None
-    """A PEM file: the certificate, then those that it is signed by."""
+    """A PEM file with the certificate, followed by those that sign it."""
     key: HomePath | None = None
-    """A PEM file: its private key, without a passphrase."""
+    """A PEM file with its private key, without a passphrase."""
 
     @model_validator(mode="after")
     def _both_or_none(self) -> "TlsSettings":
@@ -116,58 +116,58 @@ class TlsSettings(Section):
 
 
 class LimitSettings(Section):
-    """How often one game and one player may call; what is more is refused with the time to come again."""
+    """Rate limits per game and player. Calls beyond them are refused and told when to retry."""
 
     game_calls_per_second: float = Field(default=50, gt=0, le=100_000)
-    """Of one game, or of one token where a call names none; ten seconds' worth may come at once."""
+    """Per game, or per token if a call names no game; bursts of up to ten seconds' worth are allowed."""
     player_calls_per_minute: float = Field(default=120, gt=0, le=100_000)
-    """Words to villagers, ratings, demonstrations of one player; a minute's worth may come at once."""
+    """Messages, ratings and demonstrations per player; bursts of up to a minute's worth are allowed."""
 
 
 class EngineSettings(Section):
-    """The base model and how it is run."""
+    """The base model and how it runs."""
 
     model: HomePath = Field(
         default_factory=lambda: default_home() / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
     )
-    """A GGUF file of the family llama, qwen2 or qwen3."""
+    """A GGUF file of the llama, qwen2 or qwen3 family."""
     runner: Literal["auto", "native", "onnx"] = "auto"
-    """What multiplies the matrices; auto takes the fastest there is."""
+    """What multiplies the matrices; auto: the fastest available."""
     threads: int = Field(default=0, ge=0, le=256)
-    """0: one less than the cores, at least one, so that the game keeps a core."""
+    """0: one less than there are cores, but at least one, so that the game keeps a core."""
     max_batch_rows: int = Field(default=32, ge=1, le=256)
-    """Villagers that one pass may serve."""
+    """Villagers served by one pass."""
     max_prefill_tokens: int = Field(default=128, ge=8, le=4_096)
-    """New tokens that one pass may take in all; longer prompts are prefilled in chunks."""
+    """New tokens per pass in total; longer prompts are prefilled in chunks."""
     kv_tokens: int = Field(default=8_192, ge=512, le=1_000_000)
-    """Tokens that the KV cache holds for all villagers together."""
+    """Tokens in the KV cache, for all villagers together."""
     kv_bits: int = Field(default=16, ge=8, le=16, multiple_of=8)
-    """Bits of each number in the KV cache. 8 needs 0.56 of the memory; only the native runner has it."""
+    """Bits per number in the KV cache. 8 takes 0.56 times the memory, and needs the native runner."""
     max_context: int = Field(default=1_024, ge=128, le=8_192)
-    """Tokens that one villager's prompt and reply may have."""
+    """Tokens of a villager's prompt and reply together."""
     max_queue: int = Field(default=64, ge=1, le=10_000)
-    """Requests that may wait; more are answered with "busy"."""
+    """Requests that may wait; further ones are answered with "busy"."""
     adapter_slots: int = Field(default=32, ge=1, le=256)
-    """Adapters that one pass may mix; others wait for the next."""
+    """Different adapters in one pass; others wait for the next pass."""
 
 
 class AgentSettings(Section):
     """How villagers take their turns."""
 
     max_reply_tokens: int = Field(default=48, ge=8, le=512)
-    """Tokens of one reply, its tag included."""
+    """Tokens of a reply, including its tag."""
     context_windows: int = Field(default=32, ge=1, le=256)
-    """Ring buffer: this many turns of a villager are remembered word for word."""
+    """How many turns of a villager are remembered word for word (a ring buffer)."""
     turn_timeout_ms: int = Field(default=10_000, ge=100, le=120_000)
-    """A reply that is not done, or that the game has not begun to take, by then is dropped."""
+    """A reply is dropped if by then it is not finished, or the game has not fetched its first part."""
     decision_timeout_ms: int = Field(default=5_000, ge=100, le=120_000)
-    """The same of a decision without words: what it was made from holds less long than a player waits."""
+    """The same for decisions without words, which go stale sooner than a player stops waiting."""
     game_timeout_s: float = Field(default=60, ge=5, le=86_400)
-    """A game not heard of for so long has gone: its turns are dropped and its villagers' memory is freed."""
+    """A game is dropped after so long without a call, with its turns and its villagers' cached state."""
     best_of: int = Field(default=1, ge=1, le=8)
-    """Replies that are drawn for each that is said; above 1 needs `reward_model`, which picks one."""
+    """Replies drawn for each one that is said. Above 1, `reward_model` picks the best."""
     reward_model: HomePath | None = None
-    """Folder of a reward model's adapter."""
+    """The folder of a reward model's adapter."""
 
     @model_validator(mode="after")
     def _somebody_picks(self) -> "AgentSettings":
@@ -180,95 +180,95 @@ class AgentSettings(Section):
 
 
 class StoreSettings(Section):
-    """Where everything that happened is kept."""
+    """Where everything that happens is stored."""
 
     url: str = Field(default_factory=lambda: f"sqlite:///{default_home() / 'townsfolk.db'}")
     """An SQLAlchemy URL: `sqlite:///…` or `postgresql+psycopg://…` (extra `postgres`)."""
     spool_dir: HomePath = Field(default_factory=lambda: default_home() / "spool")
-    """Rows on their way to the database; survives a crash."""
+    """Rows on their way to the database; they survive a crash."""
     spool_max_bytes: int = Field(default=512_000_000, ge=1_000_000)
-    """Room for rows that the database has not taken yet; when it is full, writes are refused."""
+    """Space for rows that the database has not taken yet; once it is full, writes are refused."""
     keep_days: int = Field(default=0, ge=0, le=36_500)
-    """Days that turns, and what followed on them, are kept; 0: for ever. Unreviewed flags keep theirs."""
+    """Days to keep turns and what followed from them; 0: forever. Turns with open flags are kept."""
     behaviour_log: HomePath = Field(default_factory=lambda: default_home() / "behaviour.jsonl")
-    """One JSON line for every proposed and executed action; rotated."""
+    """A JSON line for every proposed and executed action; rotated."""
 
 
 class PolicySettings(Section):
     """What villagers may do."""
 
     freeze_seconds: float = Field(default=5, ge=0, le=3_600)
-    """How long a villager that broke a rule does nothing."""
+    """How long a villager that broke a rule is frozen."""
     rules: HomePath | None = None
-    """Rules file: who may do what, where and how often; else the one that is shipped."""
+    """The rules file: who may do what, where and how often. Unset: the shipped one."""
     audit_seconds: float = Field(default=60, gt=0, le=86_400)
-    """How often `townsfolk audit --follow` looks."""
+    """How often `townsfolk audit --follow` checks."""
 
 
 class PromotionSettings(Section):
-    """How a new version of an adapter goes live, and what takes it back."""
+    """How a new version of an adapter goes live, and when it is rolled back."""
 
     registry_dir: HomePath = Field(default_factory=lambda: default_home() / "registry")
-    """Versions of adapters, and which of them serve."""
+    """Where versions of adapters are kept, and which of them serve."""
     canary_share: float = Field(default=1, gt=0, le=1)
-    """Of the villagers, how many are served with a version on trial; always the same ones."""
+    """Share of the villagers served with a version on trial; always the same villagers."""
     trial_turns: int = Field(default=200, ge=0, le=100_000)
-    """Answers to players that a trial lasts; 0: none, a promoted version is live at once."""
+    """Length of a trial, in answers to players; 0: no trial, promoted versions are live at once."""
     trial_least: int = Field(default=20, ge=5, le=1_000)
-    """Answers rated, or given, before a version may be rolled back by itself."""
+    """Rated (or given) answers before a version may be rolled back automatically."""
     trial_alpha: float = Field(default=0.05, gt=0, lt=1)
-    """How likely a version as good as the one before may be rolled back by chance."""
+    """How likely it may be that an equally good version is rolled back by chance."""
     gate_margin: float = Field(default=0.02, ge=0, le=1)
-    """How much worse than before a figure of the evaluation may be: a hundredth is a point."""
+    """How much worse a figure of the evaluation may get; 0.01 is one percentage point."""
     gate_max_kl: float = Field(default=1.0, gt=0)
-    """Nats a token that a candidate may be away from its parent."""
+    """How far a candidate may be from its parent, in nats per token."""
     gate_max_slowdown: float = Field(default=1.25, ge=1)
-    """How many times as long a turn may take as before."""
+    """How many times as long as before a turn may take."""
     gate_least_rated: int = Field(default=50, ge=1)
-    """Rated turns that a candidate must have learnt from."""
+    """Rated turns that a candidate must have been trained on."""
     gate_least_win_rate: float = Field(default=0.55, ge=0.5, le=1)
-    """Share of held-out contexts on which the reward model must prefer the candidate."""
+    """Share of held-out contexts on which the reward model must prefer the candidate's reply."""
     gate_alpha: float = Field(default=0.05, gt=0, lt=1)
-    """How likely what speaks for a candidate may be chance."""
+    """How likely it may be that the evidence for a candidate is chance."""
     watch_seconds: float = Field(default=10, gt=0, le=3_600)
-    """How often trials are looked at."""
+    """How often trials and the registry are checked."""
 
 
 class NightlySettings(Section):
     """How `townsfolk nightly` learns."""
 
     home: HomePath = Field(default_factory=lambda: default_home() / "nightly")
-    """A folder for each night, its steps and its report."""
+    """Where each night has a folder with its steps and its report."""
     keep: int = Field(default=7, ge=1)
-    """Nights whose folders stay; older ones go when a night begins, with what players said in them."""
+    """How many nights to keep; older ones are deleted, with what players said in them, when one begins."""
     stage: Literal["kto", "ppo"] = "kto"
-    """How a candidate learns: from thumbs, or from the reward model."""
+    """How a candidate learns: kto from thumbs, ppo from the reward model."""
     recipes: HomePath | None = None
     """Folder of `reward.yaml`, `kto.yaml`, `ppo.yaml`; persona, data, parent are the night's. None: ours."""
     scenarios: int = Field(default=150, ge=1)
-    """Of each suite, how many a candidate is examined on, and what serves as well."""
+    """Scenarios of each suite on which a candidate and its predecessor are evaluated."""
 
 
 class ConsoleSettings(Section):
     """The operator's pages, under `/console`."""
 
     enabled: bool = True
-    """Whether there are any."""
+    """Whether to serve the console."""
     session_hours: float = Field(default=8, gt=0, le=168)
-    """After which an operator has to log in again."""
+    """Hours after which an operator has to log in again."""
     token_file: HomePath = Field(default_factory=lambda: default_home() / "console.token")
-    """What opens the console of a service without tokens; made as it starts, only its owner can read it."""
+    """The token for the console of a service without tokens; created at start, readable by its owner only."""
     reports_dir: HomePath = Field(default_factory=lambda: default_home() / "reports")
-    """Where evaluations are looked for: `townsfolk eval --json FOLDER/NAME.json`."""
+    """Where the console looks for evaluations: `townsfolk eval --json FOLDER/NAME.json`."""
 
 
 class TelemetrySettings(Section):
-    """Traces by OpenTelemetry (extra `telemetry`): from a game's step through the engine to the reply."""
+    """OpenTelemetry traces (extra `telemetry`), from a game's step through the engine to the reply."""
 
     otlp_endpoint: str = Field(default="", pattern=r"^(https?://\S+)?$")
-    """Where they go, by OTLP over HTTP: `http://127.0.0.1:4318`; empty: nowhere."""
+    """Where to send them, by OTLP over HTTP: `http://127.0.0.1:4318`; empty: nowhere."""
     share: float = Field(default=1, gt=0, le=1)
-    """Of the traces, how many are kept."""
+    """Share of the traces to keep."""
 
 
 class Settings(BaseSettings):
@@ -295,23 +295,23 @@ class Settings(BaseSettings):
     telemetry: TelemetrySettings = TelemetrySettings()
     console: ConsoleSettings = Field(default_factory=ConsoleSettings)
     personas_dirs: tuple[HomePath, ...] = ()
-    """Folders of personas beside those shipped; a later one replaces a name of an earlier one."""
+    """Folders with further personas; a later folder overrides personas of the same name in earlier ones."""
     adapters_dirs: tuple[HomePath, ...] = ()
-    """Folders that `Adapters.Load` may read from, beside the personas' own."""
+    """Folders that `Adapters.Load` may read from, besides the personas' own."""
     pinned_personas: tuple[str, ...] = ()
-    """Their adapters always keep a slot; the others' take turns in the rest of `engine.adapter_slots`."""
+    """Personas whose adapters always keep a slot; others share the rest of `engine.adapter_slots`."""
     default_persona: str = "explorer"
-    """Answers for villagers whose persona is not known."""
+    """Stands in for unknown personas."""
     api_token: SecretStr = SecretStr("")
-    """A token with all scopes, for every game; callers send it as `Authorization: Bearer …`."""
+    """A token with all scopes, for all games; callers send it as `Authorization: Bearer …`."""
     tokens_file: HomePath = Field(default_factory=lambda: default_home() / "tokens.json")
-    """What `townsfolk tokens` keeps; read again when it changes. No tokens: anybody, on loopback alone."""
+    """The tokens of `townsfolk tokens`; changes apply at once. Without tokens: anybody, on loopback only."""
     memory_limit_mb: int = Field(default=0, ge=0)
-    """Of the process: near it adapters are let go, then caches, then turns are refused; 0: no limit."""
+    """Limit of the process. Near it, adapters are dropped, then caches, then turns refused; 0: no limit."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """From which level on the service logs, to standard error."""
+    """The lowest level to log, to standard error."""
     log_format: Literal["text", "json"] = "text"
-    """Lines for people, or one JSON object a line with the ids of its trace."""
+    """text for people, or json: one object per line, with trace ids."""
 
     @model_validator(mode="after")
     def _token_off_loopback(self) -> "Settings":

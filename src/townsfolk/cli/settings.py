@@ -13,17 +13,18 @@ from townsfolk.config import Settings, load_settings
 HEAD = """\
 # Settings of the service
 
-In a YAML file (`townsfolk serve --config FILE`) or in the environment, which ranks above the file:
-`http.port` is `TOWNSFOLK_HTTP__PORT`. `townsfolk settings --json` prints the values in force. This page is
-the output of `townsfolk settings`; a test keeps it true.
+Put settings into a YAML file (`townsfolk serve --config FILE`) or into environment variables, which override
+the file: `http.port` is `TOWNSFOLK_HTTP__PORT`. `townsfolk settings --json` prints the values in effect.
+This page is the output of `townsfolk settings`; a test keeps it up to date.
 """
 
 
 RECIPES = """\
 # Settings of training runs
 
-In a recipe (`townsfolk train STAGE RECIPE.yaml`) or behind it (`--lr 1e-3`), which ranks above the file.
-This page is the output of `townsfolk settings --recipes`; a test keeps it true.
+Put settings into a recipe (`townsfolk train STAGE RECIPE.yaml`) or after it on the command line
+(`--lr 1e-3`), which overrides the recipe. This page is the output of `townsfolk settings --recipes`; a test
+keeps it up to date.
 
 ## All stages
 """

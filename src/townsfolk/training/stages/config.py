@@ -22,7 +22,7 @@ Target = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj",
 
 
 class RunConfig(BaseModel):
-    """What all stages are told."""
+    """Settings of all stages."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
     stage: ClassVar[Stage]
@@ -30,69 +30,69 @@ class RunConfig(BaseModel):
     persona: PersonaName
     """Who the adapter is for."""
     rows_of: tuple[PersonaName, ...] = ()
-    """Whose rows are learnt; empty: the persona's own. Of several: an adapter for theirs to go on from."""
+    """Personas to learn from; empty: just `persona`. Several make an adapter for theirs to continue from."""
     dataset: HomePath
     """A dataset's folder."""
     output_dir: HomePath
-    """The run's folder; what was begun there with the same settings is continued."""
+    """The run's folder; a run begun there with the same settings is resumed."""
     run_name: Annotated[str, StringConstraints(max_length=64)] = ""
-    """What trackers call the run; empty: the name of `output_dir`."""
+    """The run's name in trackers; empty: the name of `output_dir`."""
     model: HomePath = Field(default_factory=lambda: EngineSettings().model)
     """The base model's GGUF file, the one that is served."""
     parent: str = ""
-    """The folder of a run, or of an adapter, to go on from; empty: from the base model."""
+    """The folder of a run or an adapter to continue from; empty: the base model."""
 
     seed: int = Field(default=0, ge=0, lt=2**32)
     """The same seed gives the same adapter on the same machine."""
     epochs: float = Field(default=3, gt=0, le=1_000)
-    """How often each row is learnt."""
+    """How often each row is seen."""
     max_steps: int = Field(default=0, ge=0)
-    """Steps of the optimizer; 0: as `epochs` says."""
+    """Optimizer steps; 0: as many as `epochs` needs."""
     batch_size: int = Field(default=8, ge=1, le=1_024)
-    """Rows that one pass takes, of each process."""
+    """Rows per pass and process."""
     g_accum: int = Field(default=1, ge=1, le=1_024)
-    """Passes whose gradients make one step."""
+    """Passes whose gradients are accumulated into one step."""
     lr: float = Field(default=1e-3, gt=0, le=1)
-    """The highest learning rate: after the warm-up."""
+    """The peak learning rate, reached after the warm-up."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """How the learning rate falls after the warm-up."""
     warmup: float = Field(default=0.05, ge=0, lt=1)
-    """Share of the steps in which the learning rate rises."""
+    """Share of the steps over which the learning rate rises."""
     weight_decay: float = Field(default=0.0, ge=0, le=1)
     """Of AdamW."""
     max_grad_norm: float = Field(default=1.0, gt=0)
-    """Longer gradients are shortened to it."""
+    """Gradients are clipped to this norm."""
 
     lora_rank: int = Field(default=8, ge=1, le=256)
-    """Of a new adapter; one that is continued keeps its own."""
+    """Of a new adapter; one that is continued keeps its own rank."""
     lora_alpha: float = Field(default=16, gt=0, le=10_000)
-    """Of a new adapter: its effect is scaled by alpha / rank."""
+    """Of a new adapter, whose output is scaled by alpha / rank."""
     lora_dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the adapter's inputs that is left out in training."""
+    """Share of the adapter's inputs dropped in training."""
     target_modules: tuple[Target, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
-    """Linear layers that a new adapter changes."""
+    """Linear layers that a new adapter modifies."""
     activated: bool = False
-    """A new adapter applies from the opening of the reply on (aLoRA): prompts stay the base model's."""
+    """aLoRA: a new adapter only applies from the start of the reply; prompts stay the base model's."""
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Of the frozen base model; auto: bfloat16 where the processor computes in it, else float32."""
+    """Of the frozen base model; auto: bfloat16 if the processor computes in it, else float32."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: a GPU where there is one."""
+    """auto: a GPU if there is one."""
     threads: int = Field(default=0, ge=0, le=256)
-    """Of the processor; 0: as many as torch takes, which is slower than 1 on a busy machine."""
+    """CPU threads; 0: as many as torch chooses, which on a busy machine is slower than 1."""
     use_8bit: bool = False
-    """The base model in 8 bit (bitsandbytes), on a GPU."""
+    """Keep the base model in 8 bits (bitsandbytes); needs a GPU."""
     use_fp16: bool = False
-    """The same as `dtype: float16`: for GPUs without bfloat16."""
+    """The same as `dtype: float16`, for GPUs without bfloat16."""
 
     log_steps: int = Field(default=5, ge=1)
     """Steps between two lines of the log."""
     save_steps: int = Field(default=50, ge=1)
     """Steps between two checkpoints."""
     eval_rows: int = Field(default=64, ge=0)
-    """Held-out rows whose loss is taken at the end of each epoch; 0: none."""
+    """Held-out rows whose loss is measured after each epoch; 0: none."""
     trackers: tuple[Tracker, ...] = ()
-    """Who is told the figures, besides log.jsonl; wandb runs offline unless WANDB_MODE says otherwise."""
+    """Where to log besides log.jsonl; wandb stays offline unless WANDB_MODE says otherwise."""
 
     @model_validator(mode="before")
     @classmethod
@@ -121,7 +121,7 @@ class ImitationConfig(RunConfig):
     """What stages are told that imitate rows."""
 
     act_weight: float = Field(default=1, gt=0, le=100)
-    """How much the tokens count that decide what is done (the tag, or the first of speech)."""
+    """Weight of the tokens that decide on the action (the tag, or the first token of speech)."""
 
 
 class SftConfig(ImitationConfig):
@@ -135,7 +135,7 @@ class BcConfig(ImitationConfig):
 
     stage: ClassVar[Stage] = "bc"
     temperature: float = Field(default=0.5, ge=0.01, le=10)
-    """How much rewards count: a row's weight is exp(reward / temperature), 1 on average."""
+    """How much rewards matter: a row's weight is exp(reward / temperature), normalised to 1 on average."""
 
 
 class RewardConfig(RunConfig):
@@ -149,7 +149,7 @@ class KtoConfig(RunConfig):
 
     stage: ClassVar[Stage] = "kto"
     beta: float = Field(default=0.1, gt=0, le=10)
-    """How much leaving the parent adapter costs."""
+    """The price of moving away from the parent adapter."""
 
 
 class DpoConfig(RunConfig):
@@ -157,26 +157,26 @@ class DpoConfig(RunConfig):
 
     stage: ClassVar[Stage] = "dpo"
     beta: float = Field(default=0.1, gt=0, le=10)
-    """How much leaving the parent adapter costs."""
+    """The price of moving away from the parent adapter."""
 
 
 class SampledConfig(RunConfig):
-    """Replies that are drawn while it learns, and functions of their text that are worth something."""
+    """Replies drawn during training, and rewards that are functions of their text."""
 
     replies: int = Field(default=4, ge=2, le=256)
-    """Drawn for each prompt."""
+    """Replies drawn for each prompt."""
     max_reply_tokens: int = Field(default=64, ge=2, le=1_024)
     """Longer replies are cut off."""
     temperature: float = Field(default=1.0, gt=0, le=10)
-    """Of the draw."""
+    """Sampling temperature."""
     well_formed: float = Field(default=1.0, ge=0, le=10)
-    """What it is worth to write a tag well, or none."""
+    """Reward for a well-formed tag, or none."""
     right_action: float = Field(default=2.0, ge=0, le=10)
-    """What it is worth to do as the row's own reply does."""
+    """Reward for doing what the row's own reply does."""
     no_echo: float = Field(default=1.0, ge=0, le=10)
-    """What it is worth not to give back the player's words."""
+    """Reward for not repeating the player's words."""
     length: float = Field(default=0.5, ge=0, le=10)
-    """What it is worth to say something, in few words."""
+    """Reward for saying something, in few words."""
 
 
 class GrpoConfig(SampledConfig):
@@ -184,7 +184,7 @@ class GrpoConfig(SampledConfig):
 
     stage: ClassVar[Stage] = "grpo"
     beta: float = Field(default=0.04, ge=0, le=10)
-    """How much leaving the parent adapter costs."""
+    """The price of moving away from the parent adapter."""
 
     @model_validator(mode="after")
     def _whole_groups(self) -> "GrpoConfig":
@@ -198,35 +198,35 @@ class PpoConfig(SampledConfig):
 
     stage: ClassVar[Stage] = "ppo"
     reward_model: str = ""
-    """The folder of a run of `reward`, whose rewards come on top of those of the text; empty: none."""
+    """The folder of a `reward` run, whose rewards are added to those of the text; empty: none."""
     prompts: int = Field(default=4, ge=1, le=1_024)
-    """Rows that a step draws replies to."""
+    """Rows per step, to which replies are drawn."""
     no_end_penalty: float = Field(default=1.0, ge=0)
-    """Taken off the reward of a reply that was cut off."""
+    """Subtracted from the reward of a reply that was cut off."""
     passes: int = Field(default=2, ge=1, le=64)
-    """How often a step's replies are learnt from."""
+    """Passes over each step's replies."""
     value_lr: float = Field(default=1e-3, gt=0, le=1)
     """The learning rate of the value head."""
     clip: float = Field(default=0.2, gt=0, lt=1)
-    """How far from 1 the ratio of probabilities is rewarded."""
+    """How far the probability ratio may move from 1 and still be rewarded."""
     value_clip: float = Field(default=0.2, gt=0)
-    """How far from its old value a value is trained at once."""
+    """How far a value may move from its old value in one step."""
     discount: float = Field(default=1.0, gt=0, le=1)
-    """Gamma: replies are short, so their last token counts in full for the first."""
+    """Gamma. Replies are short, so the last token counts in full for the first."""
     decay: float = Field(default=0.95, ge=0, le=1)
     """Lambda of GAE."""
     kl_start: float = Field(default=0.05, ge=0)
-    """The penalty's first coefficient: reward that a nat of distance from the parent costs."""
+    """The initial coefficient of the penalty: how much reward a nat of distance from the parent costs."""
     kl_target: float = Field(default=4.0, gt=0)
-    """Nats from the parent, a reply, that the coefficient is steered to."""
+    """The distance from the parent that the coefficient steers towards, in nats per reply."""
     kl_gain: float = Field(default=1.0, gt=0, le=5)
-    """How fast: a step moves the coefficient by up to 20 % times the gain."""
+    """How fast it does: each step moves the coefficient by up to 20 % times the gain."""
     kl_limit: float = Field(default=10.0, gt=0)
-    """Nats, a reply, over which the run stops; the last policy under it is kept."""
+    """The run stops above this distance, in nats per reply; the last policy below it is kept."""
     step_kl_limit: float = Field(default=0.1, gt=0)
-    """Nats, a token, from the policy that sampled, over which a step learns no more."""
+    """A step stops learning this far from the policy that sampled, in nats per token."""
     distinct_floor: float = Field(default=0.5, ge=0, le=1)
-    """Share of the parent's distinct-2 under which the run stops."""
+    """The run stops if distinct-2 falls below this share of the parent's."""
 
 
 CONFIGS: Mapping[str, type[RunConfig]] = {
