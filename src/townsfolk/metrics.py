@@ -53,14 +53,14 @@ TURNS = (
     Metric(
         "townsfolk_inference_latency_seconds",
         "histogram",
-        "From a turn's occasion to its last part",
+        "From a turn's cause to its last part",
         ("persona", "kind"),
         _TURN_S,
     ),
     Metric(
         "townsfolk_first_part_latency_seconds",
         "histogram",
-        "From a turn's occasion to its first action or sentence",
+        "From a turn's cause to its first action or sentence",
         ("persona", "kind"),
         _TURN_S,
     ),
@@ -68,59 +68,69 @@ TURNS = (
     Metric(
         "townsfolk_fallbacks_total",
         "counter",
-        "Turns that do not come, so that the game's script goes on: busy, frozen, late, stale (done, but not "
-        "asked for in time) or invalid",
+        "Turns not delivered, so that the game's script carried on: busy, frozen, late, stale (finished, but "
+        "not fetched in time) or invalid",
         ("reason",),
     ),
     Metric(
         "townsfolk_agent_action_count_total",
         "counter",
-        "Actions by what became of them: allowed, refused (policy), done, failed, game_refused",
+        "Actions by outcome: allowed, refused (by policy), done, failed, game_refused",
         ("persona", "action", "verdict"),
     ),
-    Metric("townsfolk_policy_violations_total", "counter", "Proposals that froze a villager", ("rule",)),
-    Metric("townsfolk_ratings_total", "counter", "Thumbs", ("value",)),
-    Metric("townsfolk_games", "gauge", "Games that are connected"),
-    Metric("townsfolk_sessions", "gauge", "Villagers kept in mind"),
-    Metric("townsfolk_turns_running", "gauge", "Turns under way"),
+    Metric(
+        "townsfolk_policy_violations_total",
+        "counter",
+        "Proposed actions and texts that froze a villager",
+        ("rule",),
+    ),
+    Metric("townsfolk_ratings_total", "counter", "Thumbs up and down", ("value",)),
+    Metric("townsfolk_games", "gauge", "Connected games"),
+    Metric("townsfolk_sessions", "gauge", "Villagers with a session"),
+    Metric("townsfolk_turns_running", "gauge", "Turns in progress"),
 )
 ENGINE = (
     Metric("townsfolk_num_requests_waiting", "gauge", "Requests in the engine's queue"),
     Metric("townsfolk_num_requests_running", "gauge", "Sequences being decoded"),
-    Metric("townsfolk_requests_late_total", "counter", "Requests dropped because their deadline passed"),
+    Metric("townsfolk_requests_late_total", "counter", "Requests dropped because their deadline had passed"),
     Metric("townsfolk_prompt_tokens_total", "counter", "Tokens prefilled"),
     Metric("townsfolk_generation_tokens_total", "counter", "Tokens decoded"),
     Metric("townsfolk_passes_total", "counter", "Forward passes"),
-    Metric("townsfolk_pass_seconds", "histogram", "Time of a forward pass", (), _PASS_S),
-    Metric("townsfolk_pass_rows", "histogram", "Villagers that a pass served: its batch size", (), _ROWS),
+    Metric("townsfolk_pass_seconds", "histogram", "Duration of a forward pass", (), _PASS_S),
+    Metric("townsfolk_pass_rows", "histogram", "Batch size of a pass: the villagers it served", (), _ROWS),
     Metric("townsfolk_kv_cache_usage_ratio", "gauge", "Share of the KV cache in use"),
     Metric("townsfolk_kv_evictions_total", "counter", "Sequences dropped from the KV cache"),
 )
 ADAPTERS = (
-    Metric("townsfolk_adapters_loaded", "gauge", "Adapters that requests may name"),
-    Metric("townsfolk_adapters_resident", "gauge", "Adapters that have a slot"),
-    Metric("townsfolk_adapter_faults", "gauge", "Personas with an adapter that can't be served"),
+    Metric("townsfolk_adapters_loaded", "gauge", "Adapters loaded and available to requests"),
+    Metric("townsfolk_adapters_resident", "gauge", "Adapters that hold a slot"),
+    Metric("townsfolk_adapter_faults", "gauge", "Personas whose adapter can't be served"),
     Metric(
         "townsfolk_persona_adapter_info",
         "gauge",
-        "1 for the version, by the first 16 digits of its hash, that a persona has live or on trial; "
+        "1 for each version (first 16 digits of its hash) that a persona has live or on trial; "
         "base: the base model alone",
         ("persona", "adapter", "standing"),
     ),
 )
 STORE = (
-    Metric("townsfolk_store_up", "gauge", "1 while the database takes rows"),
-    Metric("townsfolk_store_spooled_rows", "gauge", "Rows that wait for the database"),
-    Metric("townsfolk_store_spool_bytes", "gauge", "Size of the spool on the disk"),
+    Metric("townsfolk_store_up", "gauge", "1 while the database accepts rows"),
+    Metric("townsfolk_store_spooled_rows", "gauge", "Rows waiting for the database"),
+    Metric("townsfolk_store_spool_bytes", "gauge", "Size of the spool on disk"),
     Metric("townsfolk_store_applied_rows_total", "counter", "Rows written to the database"),
     Metric(
-        "townsfolk_store_rejected_rows_total", "counter", "Rows that the database refused for their content"
+        "townsfolk_store_rejected_rows_total", "counter", "Rows that the database rejected for their content"
     ),
-    Metric("townsfolk_store_lost_rows_total", "counter", "Rows that not even the spool had room for"),
+    Metric("townsfolk_store_lost_rows_total", "counter", "Rows lost because even the spool was full"),
 )
 SERVICE = (
     Metric("townsfolk_ready", "gauge", "1 while turns can be served"),
-    Metric("townsfolk_build_info", "gauge", "1 for what is running", ("version", "runner")),
+    Metric(
+        "townsfolk_build_info",
+        "gauge",
+        "Constant 1; the labels tell version and runner",
+        ("version", "runner"),
+    ),
 )
 
 SECTIONS = {

@@ -9,10 +9,10 @@ from townsfolk.metrics import CATALOGUE, SECTIONS, Metric
 HEAD = """\
 # Metrics of the service
 
-What `GET /metrics` tells Prometheus. Scrape configuration, alerts and a dashboard for it are in `deploy/`
-([operations.md](operations.md)). Beside these there are the process's own: `process_resident_memory_bytes`,
+What `GET /metrics` exposes to Prometheus. A scrape configuration, alerts and a dashboard are in `deploy/`
+([operations.md](operations.md)). The standard process metrics are there too: `process_resident_memory_bytes`,
 `process_cpu_seconds_total`, `process_open_fds`, `process_max_fds`, `process_start_time_seconds`,
-`process_virtual_memory_bytes`. This page is the output of `townsfolk metrics`; a test keeps it true.
+`process_virtual_memory_bytes`. This page is the output of `townsfolk metrics`; a test keeps it up to date.
 """
 
 
