@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from townsfolk.types import AuditFlag
 
 Hours = Annotated[float, typer.Option("--hours", min=0.1, help="How far back to look.")]
-Follow = Annotated[bool, typer.Option("--follow", help="Go on, and tell what is new.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell; flag nothing for review.")]
+Follow = Annotated[bool, typer.Option("--follow", help="Keep watching, and report what is new.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print findings; flag nothing for review.")]
 
 
 def audit(
@@ -28,7 +28,7 @@ def audit(
 ) -> None:
     """Find loops, resource abuse, item creation, spam, policy evasion and villagers that feed each other.
 
-    Each finding becomes a flag for review, once. With --json each is a line with its evidence.
+    Each finding is flagged for review once. With --json each is a line with its evidence.
     """
     from townsfolk.feedback.acted import ActedRows
     from townsfolk.policy.audit import HOUR

@@ -24,7 +24,7 @@ NamesFolder = Annotated[
     Path | None, typer.Option("--names", help="A game's names and actions; else those of the data.")
 ]
 Sources = Annotated[
-    str, typer.Option("--from", help="authored, turns, demos and files of rows, with commas between.")
+    str, typer.Option("--from", help="authored, turns, demos and files of rows, separated by commas.")
 ]
 TRAINED = ("black on green", "black on cyan")
 """Styles of trained tokens, in turn, so that one sees where each ends."""
@@ -42,7 +42,7 @@ def check(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check the authored exchanges, one file a persona, and count them; status 1 if one has a fault."""
+    """Check the authored exchanges, one file per persona, and count them; exit status 1 if any is faulty."""
     from townsfolk.personas import PersonaLibrary
     from townsfolk.training.data import faults, read_actions, read_exchanges, read_names
 
@@ -70,7 +70,7 @@ def collect(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Rows of what was played, from the store: rated turns and demonstrations, without names."""
+    """Write rows from play: the store's rated turns and demonstrations, without names."""
     from townsfolk.serving.harvest import harvest
     from townsfolk.training.data.dataset import counts
     from townsfolk.training.data.rows import as_line, write_new
@@ -87,12 +87,12 @@ def build(
     folder: Folder = DATA,
     names_folder: NamesFolder = None,
     sources: Sources = "authored",
-    variants: Annotated[int, typer.Option(min=1, max=64, help="Of each exchange, with itself.")] = 4,
+    variants: Annotated[int, typer.Option(min=1, max=64, help="Variants of each exchange.")] = 4,
     seed: Annotated[int, typer.Option(help="The same seed gives the same dataset.")] = 0,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a dataset of authored exchanges with variants, of play, of files of rows; a tenth is held out."""
+    """Build a dataset from authored exchanges with variants, play and files of rows; a tenth is held out."""
     from townsfolk.personas import PersonaLibrary
     from townsfolk.serving.harvest import AUTHORED, harvest
     from townsfolk.training.data import read_actions, read_exchanges, read_names
@@ -115,13 +115,13 @@ def build(
 @app.command()
 def inspect(
     dataset: Annotated[Path, typer.Argument(help="A dataset's folder.")],
-    persona: Annotated[str, typer.Option(help="Rows of this one alone.")] = "",
+    persona: Annotated[str, typer.Option(help="Only rows of this persona.")] = "",
     n: Annotated[int, typer.Option("--n", min=0, help="How many rows are printed.")] = 3,
-    held_out: Annotated[bool, typer.Option("--held-out", help="Of what is only measured.")] = False,
+    held_out: Annotated[bool, typer.Option("--held-out", help="Show held-out rows.")] = False,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print rows as the model is shown them, the trained tokens marked, and count them."""
+    """Print rows as the model sees them, with the trained tokens highlighted, and count them."""
     from townsfolk.serving.rehearsal import Rehearsal
     from townsfolk.training.data.dataset import counts
     from townsfolk.training.data.rows import HELD_OUT, TRAIN, read_rows
@@ -141,11 +141,11 @@ def inspect(
 def import_lines(
     file: Annotated[Path, typer.Argument(help="Lines of player_id, context, reply, reward.")],
     out: Annotated[Path, typer.Argument(help="A new file of rows, for build --from.")],
-    persona: Annotated[str, typer.Option(help="Whose replies they are.")],
+    persona: Annotated[str, typer.Option(help="The persona whose replies they are.")],
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Rows of a file of the guide's JSON lines; one bad line, and nothing is written."""
+    """Convert JSON lines of the guide's format to rows; if a line is bad, nothing is written."""
     from townsfolk.personas import PersonaLibrary
     from townsfolk.training.data.guide import read_guide
     from townsfolk.training.data.rows import as_line, write_new
@@ -163,7 +163,7 @@ def export_lines(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """All rows of a dataset as the guide's JSON lines: player_id, context, reply, reward."""
+    """Write all rows of a dataset as the guide's JSON lines: player_id, context, reply, reward."""
     from townsfolk.serving.rehearsal import Rehearsal
     from townsfolk.training.data.guide import guide_lines
     from townsfolk.training.data.rows import HELD_OUT, TRAIN, read_rows, write_new

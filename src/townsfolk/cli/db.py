@@ -20,7 +20,7 @@ def db() -> None:
 
 @app.command()
 def migrate(config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Bring the schema up to date; the service does so by itself when it starts."""
+    """Bring the schema up to date; the service does this itself when it starts."""
     from townsfolk.feedback.database import Database
 
     database = Database(load_settings(config).store.url)
@@ -32,7 +32,7 @@ def migrate(config: ConfigFile = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def backup(file: BackupFile, config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Copy the database to FILE; the service may run."""
+    """Copy the database to FILE; the service may keep running."""
     from townsfolk.feedback import backup as copying
     from townsfolk.feedback.database import Database
 
@@ -45,7 +45,7 @@ def backup(file: BackupFile, config: ConfigFile = None, as_json: AsJson = False)
 
 @app.command()
 def restore(file: BackupFile, config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Replace the database by FILE; the service must be stopped. Who asked to be forgotten since stays so."""
+    """Replace the database with FILE; the service must be stopped. Forgotten players stay forgotten."""
     from townsfolk.feedback import backup as copying
     from townsfolk.feedback import wishes
     from townsfolk.feedback.database import Database
@@ -68,7 +68,7 @@ def restore(file: BackupFile, config: ConfigFile = None, as_json: AsJson = False
 
 @app.command()
 def vacuum(config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Delete what is older than store.keep_days and give its room back; the service may run."""
+    """Delete rows older than store.keep_days and reclaim their space; the service may keep running."""
     from townsfolk.feedback.database import Database
     from townsfolk.feedback.retention import DAY_S, prune
 

@@ -36,10 +36,10 @@ COUNTS = ("injections_obeyed", "words", "latency_ms", "kl")
 def evaluate(
     adapters: Annotated[
         list[str] | None,
-        typer.Option(help="PERSONA=FOLDER, or a folder that holds one for each persona. May be repeated."),
+        typer.Option(help="PERSONA=FOLDER, or a folder with one for each persona. May be repeated."),
     ] = None,
     parents: Annotated[
-        list[str] | None, typer.Option(help="The same, of what the adapters were continued from.")
+        list[str] | None, typer.Option(help="The same for what the adapters were trained from.")
     ] = None,
     dataset: Annotated[
         Path | None, typer.Option(help="A dataset: its held-out rows are the suite held_out.")
@@ -55,11 +55,11 @@ def evaluate(
     ] = None,
     peers: Annotated[str, typer.Option(help="base, gemma3_270m, both with a comma, or none.")] = "base",
     limit: Annotated[
-        int | None, typer.Option(min=1, help="At most so many scenarios a persona and suite.")
+        int | None, typer.Option(min=1, help="At most this many scenarios per persona and suite.")
     ] = None,
     config: ConfigFile = None,
 ) -> None:
-    """Evaluate personas as shipped, or with --adapters, by what serves; status 1 if a bar is missed."""
+    """Evaluate personas as shipped, or with --adapters, as served; exit status 1 if a bar is missed."""
     from townsfolk.serving.evaluate import Plan
     from townsfolk.serving.evaluate import evaluate as run
     from townsfolk.training.evaluation.page import page

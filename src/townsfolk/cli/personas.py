@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def personas(config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """List the personas that the service offers, and those it can't read with the reason."""
+    """List the personas that the service offers, and why others can't be read."""
     from townsfolk.personas import PersonaLibrary
 
     library = PersonaLibrary.read(load_settings(config).personas_dirs)

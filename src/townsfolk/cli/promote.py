@@ -19,7 +19,7 @@ def promote(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Serve a persona with the adapter in FOLDER: at once where a service runs, else from its start on."""
+    """Serve a persona with the adapter in FOLDER: at once if a service is running, else from its start."""
     settings = load_settings(config)
     version = add_version(settings, persona, folder)
     live, standing = put_live(settings, persona, version, url)

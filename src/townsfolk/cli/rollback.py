@@ -17,7 +17,7 @@ def rollback(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """End the persona's trial; where there is none, serve it with the version before."""
+    """End the persona's trial; without a trial, go back to the previous version."""
     from townsfolk.personas import PersonaLibrary
     from townsfolk.promotion.registry import Registry
 

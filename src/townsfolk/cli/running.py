@@ -12,7 +12,7 @@ import typer
 from townsfolk.config import Settings, address
 from townsfolk.errors import InvalidRequest
 
-Url = Annotated[str, typer.Option("--url", help="The running service; else as the settings say.")]
+Url = Annotated[str, typer.Option("--url", help="The running service; default: as in the settings.")]
 TIMEOUT_S = 60
 
 

@@ -28,11 +28,11 @@ keeps it up to date.
 
 ## All stages
 """
-Recipes = Annotated[bool, typer.Option("--recipes", help="What training runs can be told.")]
+Recipes = Annotated[bool, typer.Option("--recipes", help="Settings of training runs.")]
 
 
 def settings(config: ConfigFile = None, recipes: Recipes = False, as_json: AsJson = False) -> None:
-    """Print what can be set, or with --json the values in force (the token and passwords are left out)."""
+    """Print all settings, or with --json the values in effect (without the token and passwords)."""
     if as_json:
         print(_in_force(load_settings(config)))
     else:

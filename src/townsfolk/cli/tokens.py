@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from townsfolk.gateway.tokens import Holder
 
 app = typer.Typer(help="Who may call the service.", no_args_is_help=True)
-TokenName = Annotated[str, typer.Argument(help="What the token is called, such as the game's name.")]
-Scopes = Annotated[list[str], typer.Option("--scope", help="play, rate or admin; give it once for each.")]
-GameId = Annotated[str, typer.Option("--game", help="The only game_id it is for; else every game's.")]
+TokenName = Annotated[str, typer.Argument(help="A name for the token, such as the game's.")]
+Scopes = Annotated[list[str], typer.Option("--scope", help="play, rate or admin; may be repeated.")]
+GameId = Annotated[str, typer.Option("--game", help="Bind it to this game_id; default: any game.")]
 
 
 @app.callback()
@@ -32,7 +32,7 @@ def add(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a token and print it, this once: the file keeps its hash alone."""
+    """Create a token and print it. It is shown only once: the file keeps just its hash."""
     from townsfolk.gateway.tokens import add_token
 
     holder = _holder(name, scopes, game_id)
@@ -42,7 +42,7 @@ def add(
 
 @app.command("list")
 def list_(config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """List the tokens by name, without what opens anything."""
+    """List the tokens by name, without their secrets."""
     from townsfolk.gateway.tokens import read_tokens
 
     rows = [_row(token) for token in read_tokens(load_settings(config).tokens_file)]
@@ -57,7 +57,7 @@ def list_(config: ConfigFile = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def revoke(name: TokenName, config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Take a token back; a running service refuses it from its next call on."""
+    """Revoke a token; a running service refuses it from the next call on."""
     from townsfolk.gateway.tokens import revoke_token
 
     revoke_token(load_settings(config).tokens_file, name)

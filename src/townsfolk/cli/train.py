@@ -42,11 +42,11 @@ WRITERS = (
 def train(
     context: typer.Context,
     stage: Annotated[str, typer.Argument(help="sft, bc, reward, kto, dpo, grpo or ppo.")],
-    recipe: Annotated[Path, typer.Argument(help="A YAML file; configs/ has one a stage.")],
+    recipe: Annotated[Path, typer.Argument(help="A YAML file; configs/ has one for each stage.")],
     settings: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train an adapter; settings of the recipe can be overridden: --key value."""
+    """Train an adapter. Settings of the recipe can be overridden: --key value."""
     from townsfolk.training.stages.config import CONFIGS, read_config
     from townsfolk.training.stages.run import is_main_process
 
