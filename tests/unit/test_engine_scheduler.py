@@ -108,13 +108,33 @@ def test_full_queue_is_busy_and_says_when_to_retry() -> None:
     assert caught.value.retry_after_ms >= 50
 
 
+@pytest.mark.parametrize(
+    ("waiting", "coming", "taken"),
+    [(0, 0, False), (0, 1, False), (1, 1, False), (1, 0, True), (-1, 1, True)],
+    ids=["speech, speech", "speech, tick", "tick, tick", "tick, speech", "in the background, tick"],
+)
+def test_nobody_joins_who_would_be_late_or_make_others_so(waiting: int, coming: int, taken: bool) -> None:
+    scheduler, _ = make()
+    slow, now = work("a", priority=waiting, deadline=time.monotonic() + 4), time.monotonic()
+    scheduler.add(slow)
+    scheduler.add(work("b", priority=coming))
+    slow.submitted = now - 5  # more than half its time is over
+    if taken:
+        scheduler.add(work("c", priority=coming))
+        return
+    with pytest.raises(Busy, match="more to do than it can"):
+        scheduler.add(work("c", priority=coming))
+    slow.first_token_at = now
+    scheduler.add(work("c", priority=coming))
+
+
 def test_late_and_cancelled_requests_are_told_apart() -> None:
     scheduler, _ = make()
     late, cancelled, fine = work("a", deadline=time.monotonic() - 1), work("b"), work("c")
-    for each in (late, cancelled, fine):
+    for each in (fine, cancelled, late):
         scheduler.add(each)
     cancelled.cancelled = True
-    assert scheduler.overdue(time.monotonic()) == [(late, "late"), (cancelled, "cancelled")]
+    assert scheduler.overdue(time.monotonic()) == [(cancelled, "cancelled"), (late, "late")]
 
 
 def test_waits_for_kv_room() -> None:

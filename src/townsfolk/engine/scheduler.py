@@ -5,6 +5,8 @@ since its last token. Who asks more often is not served more: when a request end
 sequence go to the back. A request is admitted once the KV cache has room for its whole prompt and reply, so
 a running row never lacks a slot; for a request of higher priority the lowest one running gives its room
 back and is rebuilt by prefill later, if that makes room enough.
+
+The queue is bounded in number, and in time: nobody is taken in who could only make others late.
 """
 
 import itertools
@@ -54,6 +56,11 @@ class Work:
     def pending(self) -> int:
         """Tokens to run before the next one can be chosen; all of them while it waits."""
         return len(self.tokens) - (self.cached.length if self.cached else 0)
+
+    def waits_long(self, now: float) -> bool:
+        """Whether half its time is over and its first token is still to come."""
+        deadline = self.request.deadline
+        return deadline is not None and self.first_token_at is None and now > (self.submitted + deadline) / 2
 
     def timings(self, now: float) -> Timings:
         admitted = self.admitted_at or now
@@ -107,13 +114,12 @@ class Scheduler:
         """Queue a request.
 
         Raises:
-            Busy: the queue is full.
+            Busy: the queue is full, or so slow that whoever joins would be late, or make others so.
         """
         if self.waiting >= self._max_queue:
-            raise Busy(
-                f"the engine's queue is full ({self._max_queue} requests, engine.max_queue): try again later",
-                retry_after_ms=self._retry_after_ms(),
-            )
+            raise self._busy(f"the engine's queue is full ({self._max_queue} requests, engine.max_queue)")
+        if self._is_slow(work.request.priority, time.monotonic()):
+            raise self._busy("the engine has more to do than it can within the time that others allow")
         work.arrival, work.last_pass = next(self._arrivals), self._passes
         work.tokens = list(work.request.prompt)
         self._works.append(work)
@@ -148,6 +154,16 @@ class Scheduler:
         for other in self._works:
             if other.request.sequence_id == work.request.sequence_id:
                 other.arrival = next(self._arrivals)
+
+    def _is_slow(self, priority: int, now: float) -> bool:
+        """Whether somebody waits long whom a new request of that priority would not come after.
+
+        What has a priority below 0 may wait for ever, and holds up nobody.
+        """
+        return any(0 <= work.request.priority <= priority and work.waits_long(now) for work in self._works)
+
+    def _busy(self, why: str) -> Busy:
+        return Busy(f"{why}: try again later", retry_after_ms=self._retry_after_ms())
 
     def _retry_after_ms(self) -> int:
         """About when the queue has moved on by one batch."""
