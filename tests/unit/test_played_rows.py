@@ -9,10 +9,12 @@ from townsfolk.errors import ConfigError
 from townsfolk.training.data.guide import guide_lines, read_guide
 from townsfolk.training.data.played import EXPLICIT, IMPLICIT, reward_of, rows_of_steps, rows_of_turns
 from townsfolk.training.data.privacy import STAND_INS, Mask
+from townsfolk.training.data.rows import DataRow
 from townsfolk.types import (
     Action,
     Event,
     EventKind,
+    Node,
     Observation,
     PlayedTurn,
     Position,
@@ -81,6 +83,8 @@ def test_a_row_names_nobody_and_nothing_in_it_contradicts() -> None:
         ("me+x@example.co.uk!", "(an address)!"),
         ("at 192.168.0.1:30000", "at (an address)"),
         ("fe80:0:0:0:12:34:56:78", "(an address)"),
+        ("from 2001:db8::7", "from (an address)"),
+        ("mod::name, 12:30:45, a: :b ::D", "mod::name, 12:30:45, a: :b ::D"),
         ("call +49 170 1234567", "call (a number)"),
         ("12 steps north, 64 torches", "12 steps north, 64 torches"),
         ("bobby, not bob or bob-2", "bobby, not sam or bob-2"),
@@ -92,6 +96,30 @@ def test_masked(text: str, masked: str) -> None:
     assert mask.text(text) == masked
 
 
+def test_a_name_of_many_digits_is_a_name() -> None:
+    turn = played(ratings=(1,))
+    turn = turn.model_copy(
+        update={"turn": turn.turn.model_copy(update={"context": "anna19951224 to Ada: hi"})}
+    )
+    (row,) = rows_of_turns([turn], frozenset({"anna19951224"}))
+    assert row.context.partition(" ")[0] in STAND_INS
+
+
+def test_who_only_stood_by_is_not_named() -> None:
+    turn = played(ratings=(1,))
+    context = "(Near: player kim 3 north. kim holds torch.)\nzoe_99 to Ada: hi"
+    turn = turn.model_copy(update={"turn": turn.turn.model_copy(update={"context": context})})
+    (row,) = rows_of_turns([turn], frozenset())
+    assert "kim" not in row.context
+
+
+@pytest.mark.parametrize(("context", "reply"), [("hi", "long " * 200), ("1.1.1.1 " * 499, "Hi.")])
+def test_what_is_too_long_for_a_row_is_left_out(context: str, reply: str) -> None:
+    turn = played(ratings=(1,))
+    changed = turn.turn.model_copy(update={"context": context, "reply": reply})
+    assert not list(rows_of_turns([turn.model_copy(update={"turn": changed})], frozenset()))
+
+
 def test_a_step_that_was_shown_is_to_be_imitated() -> None:
     seen = Observation(
         villager_id="player:zoe_99",
@@ -99,7 +127,13 @@ def test_a_step_that_was_shown_is_to_be_imitated() -> None:
         persona="builder",
         snapshot_time=1.0,
         me=SelfState(position=Position(x=0, y=0, z=0), hp=20),
-        around=Surroundings(things=(Thing(kind="player", name="mia", distance=2, direction="east"),)),
+        around=Surroundings(
+            things=tuple(
+                Thing(kind="player", name=name, distance=2, direction="east")
+                for name in ("mia", "user12345678")
+            ),
+            nodes=(Node(name="x:sign", distance=3, direction="north", text="1.1.1.1 " * 62),),
+        ),
         events=(Event(kind=EventKind.TICK, at=1.0),),
     )
     step = ShownStep(
@@ -111,6 +145,8 @@ def test_a_step_that_was_shown_is_to_be_imitated() -> None:
     assert row.observation is not None
     assert "zoe_99" not in row.observation.model_dump_json()
     assert "mia" not in row.observation.model_dump_json()
+    assert "user" not in row.observation.model_dump_json()
+    assert DataRow.model_validate_json(row.model_dump_json()) == row
 
 
 def test_the_guides_lines_come_in_and_go_out(tmp_path: Path) -> None:

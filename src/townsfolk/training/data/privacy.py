@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-from townsfolk.types import Observation
+from townsfolk.types import MAX_TEXT, Observation
 
 STAND_INS = ("sam", "mia", "tom", "Ada", "jo_9", "wren", "Kai", "bob2", "lena", "Rufus", "ivy", "max_power")
 """Names of nobody, in no order of anything."""
@@ -16,6 +16,7 @@ MARKS = (
     (re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), "(an address)"),
     (re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"), "(an address)"),
     (re.compile(r"(?:[0-9a-f]{1,4}:){4,7}[0-9a-f]{1,4}", re.IGNORECASE), "(an address)"),
+    (re.compile(r"(?<![\w:])(?:[0-9a-f]{1,4}:)+(?::[0-9a-f]{1,4})+(?![\w:])", re.IGNORECASE), "(an address)"),
     (re.compile(r"\b[\w-]+\.(?:com|net|org|gg|io|de|co\.uk)\b(?:/\S*)?", re.IGNORECASE), "(a link)"),
     (re.compile(r"\+?\d(?:[ /.-]?\d){6,}"), "(a number)"),
 )
@@ -38,22 +39,31 @@ class Mask:
         """The stand-in of a player; another's too, where there are more players than stand-ins."""
         return self._names.setdefault(player, self._free[len(self._names) % len(self._free)])
 
+    def names(self, text: str) -> str:
+        """`text` without names."""
+        return self._pattern.sub(lambda found: self.name(found[0]), text) if self._pattern else text
+
     def text(self, text: str) -> str:
-        """`text` without names and addresses."""
+        """`text` without names and addresses. Names go first: "anna19951224" holds no telephone number."""
+        text = self.names(text)
         for pattern, mark in MARKS:
             text = pattern.sub(mark, text)
-        return self._pattern.sub(lambda found: self.name(found[0]), text) if self._pattern else text
+        return text
 
     def observation(self, seen: Observation) -> Observation:
         """`seen` without names and addresses: in what is near, what is written, what happened."""
+
+        def text(told: str) -> str:
+            return self.text(told)[:MAX_TEXT]  # marks may be longer than what they stand for
+
         near = seen.around
         if near:
-            things = tuple(it.model_copy(update={"name": self.text(it.name)}) for it in near.things)
-            nodes = tuple(it.model_copy(update={"text": self.text(it.text)}) for it in near.nodes)
+            things = tuple(it.model_copy(update={"name": self.names(it.name)}) for it in near.things)
+            nodes = tuple(it.model_copy(update={"text": text(it.text)}) for it in near.nodes)
             near = near.model_copy(update={"things": things, "nodes": nodes})
         events = tuple(
-            it.model_copy(update={"who": self.text(it.who), "text": self.text(it.text)}) for it in seen.events
+            it.model_copy(update={"who": self.names(it.who), "text": text(it.text)}) for it in seen.events
         )
-        me = seen.me and seen.me.model_copy(update={"doing": self.text(seen.me.doing)})
-        named = {"villager_id": "played", "name": self.text(seen.name)}
+        me = seen.me and seen.me.model_copy(update={"doing": text(seen.me.doing)})
+        named = {"villager_id": "played", "name": text(seen.name)}
         return seen.model_copy(update={**named, "me": me, "around": near, "events": events})
