@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,19 @@ def test_a_flag_is_decided_by_somebody_at_some_time_and_again(store: Store) -> N
     assert (decided.id, decided.who, decided.note) == (oldest.id, "zoe", "said zoe")
     assert decided.decided_at > 1_700_000_000
     assert store.count_flags() == {"open": 1, "approved": 1, "rejected": 0}
+
+
+def test_no_flag_falls_between_two_pages(store: Store) -> None:
+    """Findings of one audit may be of the same moment."""
+    for turn_id, at in (("t1", 1.0), ("t2", 2.0), ("t3", 2.0), ("t4", 2.0), ("t5", 3.0)):
+        store.flag(flag(turn_id, at))
+    store.drain()
+    seen: list[str] = []
+    before = inf
+    while page := store.list_flags("open", limit=2, before=before):
+        seen += [it.turn_id for it in page]
+        before = page[-1].at
+    assert sorted(seen) == ["t1", "t2", "t3", "t4", "t5"]
 
 
 def test_what_is_not_there_can_not_be_decided(store: Store) -> None:

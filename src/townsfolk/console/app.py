@@ -87,9 +87,9 @@ def _of_error(error: TownsfolkError) -> tuple[HTTPStatus, str]:
 
 
 def _of_http(error: HTTPException) -> tuple[HTTPStatus, str]:
-    return HTTPStatus(error.status_code), "There is no such page: take one of those above."
+    return HTTPStatus(error.status_code), "There is no such page."
 
 
 def _of_form(error: RequestValidationError) -> tuple[HTTPStatus, str]:
     faults = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
-    return HTTPStatus.UNPROCESSABLE_ENTITY, f"The form can't be taken: {faults}."
+    return HTTPStatus.UNPROCESSABLE_ENTITY, f"The form has errors: {faults}."

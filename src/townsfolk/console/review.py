@@ -27,7 +27,7 @@ async def queue(
     before: Annotated[float, Query(ge=0)] = math.inf,
 ) -> Response:
     flags, counts = await desk.flags(state, before, SHOWN), await desk.flag_counts()
-    more = flags[-1].at if len(flags) == SHOWN else None
+    more = flags[-1].at if len(flags) >= SHOWN else None
     return page(request, "review", session, state=state, flags=flags, counts=counts, more=more)
 
 
@@ -50,7 +50,7 @@ async def decide(
     await desk.decide(FlagDecision(id=flag_id, state=state, who=session.who, note=note.strip()))
     waiting = await desk.flags("open", math.inf, 2)
     then = next((it.id for it in waiting if it.id != flag_id), "")
-    told = "Taken back: it waits for review again." if state == "open" else f"The turn is {state}."
+    told = "Taken back: it is open for review again." if state == "open" else f"The turn is {state}."
     session.notice = told if then else f"{told} Nothing else waits."
     path = f"{request.scope['root_path']}/review"
     return RedirectResponse(f"{path}/{then}" if then else path, HTTPStatus.SEE_OTHER)

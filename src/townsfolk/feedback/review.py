@@ -15,11 +15,18 @@ WORST_FIRST: tuple[FlagState, ...] = ("rejected", "open", "approved")
 
 
 def list_flags(session: Session, state: FlagState | None, limit: int, before: float) -> tuple[Flag, ...]:
-    """Flags of `state` (None: all) raised before the Unix time `before`, newest first."""
-    query = select(FlagRow).where(FlagRow.at < before).order_by(FlagRow.at.desc(), FlagRow.id).limit(limit)
+    """Flags of `state` (None: all) raised before the Unix time `before`, newest first.
+
+    At most `limit`, but all that were raised at the same time as the last: the next page begins before that.
+    """
+    query = select(FlagRow).order_by(FlagRow.at.desc(), FlagRow.id)
     if state:
         query = query.where(FlagRow.state == state)
-    return tuple(map(read_flag, session.scalars(query)))
+    found = list(session.scalars(query.where(FlagRow.at < before).limit(limit)))
+    if len(found) == limit:
+        last = found[-1]
+        found += session.scalars(query.where(FlagRow.at == last.at, FlagRow.id > last.id))
+    return tuple(map(read_flag, found))
 
 
 def count_flags(session: Session) -> dict[str, int]:
