@@ -67,9 +67,11 @@ def test_a_night_of_yesterday_is_left(tmp_path: Path) -> None:
 def test_old_nights_go_when_one_begins(tmp_path: Path) -> None:
     for day in (1, 2, 3):
         (tmp_path / f"2020010{day}-023000" / "collect").mkdir(parents=True)
-    with night_folder(tmp_path, keep=2):
+    (tmp_path / "my-notes").mkdir()
+    with night_folder(tmp_path, keep=2) as folder:
         left = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
-    assert left == ["20200102-023000", "20200103-023000"]
+    assert left == ["20200102-023000", "20200103-023000", "my-notes"]
+    assert folder.name.startswith("20")
 
 
 def test_one_night_at_a_time(tmp_path: Path) -> None:

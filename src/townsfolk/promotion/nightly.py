@@ -19,6 +19,8 @@ from townsfolk.promotion.disk import locked, write_whole
 from townsfolk.types import Message
 
 RESULT, REPORT, PAGE = "result.json", "report.json", "report.md"
+NAMES = f"{'[0-9]' * 8}-{'[0-9]' * 6}"
+"""Of nights; whatever else lies in their home is somebody's."""
 DAY_S = 86_400
 
 
@@ -108,7 +110,7 @@ def night_folder(home: Path, keep: int) -> Iterator[Path]:
     """
     try:
         with locked(home / "lock", wait=False):
-            nights = sorted(folder.name for folder in home.glob("*-*") if folder.is_dir())
+            nights = sorted(folder.name for folder in home.glob(NAMES) if folder.is_dir())
             name = nights[-1] if nights else ""
             if name <= _named(time.time() - DAY_S) or (home / name / REPORT).exists():
                 name = _named(time.time())
