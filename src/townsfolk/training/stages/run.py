@@ -71,10 +71,7 @@ class Run:
             return
         log = self._folder / LOG
         kept = [line for line in read_log(log) if line["step"] <= step]
-        text = "".join(json.dumps(line) + "\n" for line in kept)
-        fresh = log.with_suffix(".tmp")
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(log)
+        _replace(log, "".join(json.dumps(line) + "\n" for line in kept))
 
     def open(self) -> None:
         """Raises ConfigError: the folder holds a finished run, or one with other settings."""
@@ -86,7 +83,7 @@ class Run:
         settings, told = self._folder / SETTINGS, self._config.flat()
         if settings.exists():
             _refuse_other(self._folder, json.loads(settings.read_text(encoding="utf-8")), told)
-        settings.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        _replace(settings, json.dumps(told, indent=1) + "\n")
         self._trackers = open_trackers(self._config.trackers, self._config.name, self._folder, told)
 
     def close(self) -> None:
@@ -133,6 +130,13 @@ def peak_memory_mb() -> float:
 def is_main_process() -> bool:
     """Whether this is the one of several processes that writes files."""
     return int(os.environ.get("RANK", "0")) == 0
+
+
+def _replace(file: Path, text: str) -> None:
+    """In one step: a run that is killed meanwhile can be continued."""
+    fresh = file.with_suffix(".tmp")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(file)
 
 
 def _refuse_other(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
