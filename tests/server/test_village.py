@@ -21,6 +21,7 @@ from townsfolk.gateway.service import ChatMessage
 from townsfolk.policy.check import Policy
 from townsfolk.policy.rules import load_rules
 from townsfolk.serving import Rooms, Village, games
+from townsfolk.serving import village as village_of_games
 from townsfolk.types import (
     Action,
     CheckRequest,
@@ -188,6 +189,26 @@ def test_villagers_answer_while_the_database_is_away(rooms: Rooms, monkeypatch: 
     assert play(rooms, lambda village: turn(village, observation(said("follow me"))))[-1].done
     rooms.store.drain()
     assert rooms.store.counts()["memories"] == 0  # what is stored and could not be read is not replaced
+
+
+def test_villagers_answer_while_the_database_hangs(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that no packet comes back from: a game gives up a step after three seconds."""
+    answers = threading.Event()
+
+    def hangs(*_: object) -> None:
+        answers.wait()
+
+    monkeypatch.setattr(rooms.store, "recent_turns", hangs)
+    monkeypatch.setattr(village_of_games, "PAST_WAIT_S", 0.3)
+
+    async def scene(village: Village) -> float:
+        crowd = tuple(observation(said("hello"), villager_id=f"v{n}") for n in range(6))
+        began = time.monotonic()
+        await village.step(StepRequest(game_id=GAME.game_id, observations=crowd, max_wait_ms=0))
+        answers.set()
+        return time.monotonic() - began
+
+    assert play(rooms, scene) < 1.5
 
 
 def test_of_too_many_villagers_the_one_unused_longest_makes_way(

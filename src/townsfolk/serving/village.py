@@ -55,6 +55,8 @@ Ts = TypeVarTuple("Ts")
 
 MAX_GAMES = 64
 WATCH_S = 5
+PAST_WAIT_S = 2.0
+"""What the store has of new villagers may take so long: a game gives up a step after three seconds."""
 
 
 class Village:
@@ -102,9 +104,10 @@ class Village:
             )
         state.heard_at = time.monotonic()
         self._take_outcomes(state, request.outcomes)
+        new = await self._new_sessions(state, request.observations)
         for observation in request.observations:
             try:
-                await self._observe(state, observation)
+                await self._observe(state, observation, new)
             except InvalidRequest as error:
                 state.put(Refused(villager_id=observation.villager_id, code="invalid", reason=str(error)))
         reply = await state.take(request.max_wait_ms / 1000)
@@ -138,8 +141,11 @@ class Village:
             for sequence in sequences_of(session.key):
                 self._rooms.engine.drop(sequence)
 
-    async def _observe(self, state: GameState, observation: Observation) -> None:
-        session = state.session(observation.villager_id) or await self._open_session(state, observation)
+    async def _observe(self, state: GameState, observation: Observation, new: dict[str, Session]) -> None:
+        villager = observation.villager_id
+        session = state.session(villager) or state.admit(
+            new.get(villager) or await self._open_session(state, villager)  # it has just made way for others
+        )
         session.observe(observation)
         events = session.news(observation.events)
         for memory in session.remember(events):
@@ -149,20 +155,28 @@ class Village:
         if occasion:
             self._begin(state, session, self._rooms.turns.cause(observation, occasion))
 
-    async def _open_session(self, state: GameState, observation: Observation) -> Session:
+    async def _new_sessions(self, state: GameState, seen: Sequence[Observation]) -> dict[str, Session]:
+        """Of those seen that have none; all at once, so that many wait no longer than one."""
+        new = sorted({observation.villager_id for observation in seen} - state.sessions.keys())
+        opened = await asyncio.gather(*(self._open_session(state, villager) for villager in new))
+        return dict(zip(new, opened, strict=True))
+
+    async def _open_session(self, state: GameState, villager_id: str) -> Session:
         """A session with what the store kept of the villager; an empty one while the database is away."""
         windows = self._rooms.settings.agents.context_windows
-        session = Session(state.game.game_id, observation.villager_id, windows)
+        session = Session(state.game.game_id, villager_id, windows)
         where = (session.game_id, session.villager_id)
         try:
-            turns = await asyncio.to_thread(self._rooms.store.recent_turns, *where, windows)
-            memories = await asyncio.to_thread(self._rooms.store.memories_of, *where)
+            async with asyncio.timeout(PAST_WAIT_S):
+                turns = await asyncio.to_thread(self._rooms.store.recent_turns, *where, windows)
+                memories = await asyncio.to_thread(self._rooms.store.memories_of, *where)
             # Whether it was said in private is not stored, so it counts as such.
             windows_of = [Window(turn.context, turn.reply, turn.player) for turn in turns if turn.reply]
             session.restore(windows_of, memories)
-        except StoreError as error:
-            log.warning("%s goes on without its memories, and stores no new ones: %s", session.key, error)
-        return state.admit(session)
+        except (StoreError, TimeoutError) as error:
+            told = str(error) or f"the database did not answer within {PAST_WAIT_S:g} s"
+            log.warning("%s goes on without its memories, and stores no new ones: %s", session.key, told)
+        return session
 
     def _begin(self, state: GameState, session: Session, cause: Cause) -> None:
         """Start the turn, or keep its occasion until the present turn is over: speech before the rest."""
