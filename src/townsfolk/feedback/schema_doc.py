@@ -10,17 +10,17 @@ from townsfolk.feedback.models import Base
 HEAD = """\
 # The store
 
-All that happened, in SQLite (the default, `~/.townsfolk/townsfolk.db`) or PostgreSQL (`store.url`).
-This page is generated from `src/townsfolk/feedback/models.py`; a test keeps it true. To write it anew:
+Everything that happens, in SQLite (the default, `~/.townsfolk/townsfolk.db`) or PostgreSQL (`store.url`).
+This page is generated from `src/townsfolk/feedback/models.py`, and a test keeps it up to date. To update it:
 `python -m townsfolk.feedback.schema_doc > docs/store.md`.
 
-A write is durable in the spool (`store.spool_dir`) before it is acknowledged, and reaches the tables
-moments later, exactly once and in order; while the database is away the spool keeps it. What the
-database refuses for its content is set aside in `rejected.jsonl` beside the spool. One process at a
-time uses a spool.
+A write is durable in the spool (`store.spool_dir`) before it is acknowledged. It reaches the tables moments
+later, exactly once and in order; while the database is unavailable, the spool keeps it. Rows that the
+database rejects for their content are set aside in `rejected.jsonl` beside the spool. A spool can only be
+used by one process at a time.
 
-Columns named `at`, `…_at` and `last_seen` are Unix time in seconds; only in `demos` and `engagement`
-is `at` the game's own clock.
+Columns named `at`, `…_at` and `last_seen` are Unix time in seconds, except in `demos` and `engagement`,
+where `at` is the game's own clock.
 """
 
 
