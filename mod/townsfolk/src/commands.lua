@@ -14,7 +14,7 @@ local HELP = {
 	{ "remove <name>", "it goes for good; what it carried stays", true },
 	{ "persona <name> <persona>", "another personality", true },
 	{ "freeze <name> <seconds>", "it does nothing for so long; 0 ends it", true },
-	{ "reload", "greet the service anew, with the actions and personas as they are now", true },
+	{ "reload", "reconnect to the service, with the actions and personas as they are now", true },
 }
 
 local run = {}
@@ -184,7 +184,7 @@ end
 
 function run.reload()
 	tf.link.reconnect()
-	return true, "The service is greeted anew."
+	return true, "Connecting to the service again."
 end
 
 core.register_chatcommand("ai", {

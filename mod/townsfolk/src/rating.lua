@@ -19,7 +19,7 @@ function rating.give_last(player, value, v)
 	if not reply then
 		return nil, (v and v.name or "No villager") .. " has not answered you yet."
 	elseif not rating.give(player, reply.turn_id, value) then
-		return nil, "You have rated that reply so already."
+		return nil, "You have already given that reply this rating."
 	end
 	return reply.name
 end

@@ -16,18 +16,18 @@ end
 
 tf.commands.add(
 	"forget",
-	{ "forget me", "delete what the villagers and the service know of you" },
+	{ "forget me", "delete what the villagers and the service know about you" },
 	function(player, rest)
 		if rest == "me" then
 			return true,
-				"This deletes for good what you said, were answered, rated and showed, and what villagers remember of you. "
-					.. "If you mean it: /ai forget me yes"
+				"This permanently deletes what you said, rated and demonstrated, the answers you got, and what villagers "
+					.. "remember of you. To confirm: /ai forget me yes"
 		elseif rest ~= "me yes" then
 			return false, "Usage: /ai forget me"
 		end
 		forget(player)
-		local when = tf.link.connected() and "The service is asked now."
-			or "The service is asked as soon as it answers."
+		local when = tf.link.connected() and "The service is being asked, too."
+			or "The service will be asked as soon as it answers."
 		return true, "The game has forgotten you. " .. when
 	end
 )
