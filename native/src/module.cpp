@@ -30,7 +30,7 @@ using Floats2 = Array<float, 2>;
 using Ints = Array<std::int32_t, 1>;
 // 16-bit floats come as their bits.
 using Halves = Array<std::uint16_t, 2>;
-using Logits = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Writable = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
 std::vector<float> copied(const Floats1& values, int size) {
     require(static_cast<int>(values.size()) == size, "a vector of weights has another size than the model");
@@ -151,10 +151,22 @@ class PythonDecoder {
         adapters_ = std::move(adapters);
     }
 
+    // The output matrix as the embedding, where they are one.
+    void embed(const Ints& tokens, Writable hidden) {
+        const PackedMatrix& matrix = decoder_.head();
+        require(hidden.shape(0) == tokens.size() && static_cast<int>(hidden.shape(1)) == matrix.width,
+                "hidden states must be [tokens, hidden]");
+        for (std::size_t i = 0; i < tokens.size(); ++i) {
+            const int token = tokens.data()[i];
+            require(token >= 0 && token < matrix.columns, "no such token");
+            read_column(matrix, token, hidden.data() + i * matrix.width);
+        }
+    }
+
     // Rows are (new tokens, slots, adapter slot or -1, position it applies from, wanted, allowed or None).
     using Row = std::tuple<int, Ints, int, int, int, std::optional<Ints>>;
 
-    void forward(const Floats2& hidden, const std::vector<Row>& rows, Logits logits) {
+    void forward(const Floats2& hidden, const std::vector<Row>& rows, Writable logits) {
         std::vector<Sequence> sequences;
         for (const Row& row : rows) sequences.push_back(sequence(row));
         std::size_t tokens = 0, wanted = 0;
@@ -237,6 +249,7 @@ NB_MODULE(_native, module) {
         .def("adapter", &PythonDecoder::adapter)
         .def("add_target", &PythonDecoder::add_target)
         .def("set_adapters", &PythonDecoder::set_adapters)
+        .def("embed", &PythonDecoder::embed)
         .def("forward", &PythonDecoder::forward)
         .def("release", &PythonDecoder::release);
 }

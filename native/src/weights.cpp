@@ -44,6 +44,27 @@ void write_eight_bits(const QuantBlock* lanes, std::uint8_t* block) {
     }
 }
 
+// The other way round: a lane of a tile's block.
+QuantBlock read_lane(const std::uint8_t* block, Bits bits, int lane) {
+    constexpr int kHalf = kTile / 2;
+    const auto header = [&](int index) {
+        Half value;
+        std::memcpy(&value, block + 2 * index, sizeof value);
+        return from_half(value);
+    };
+    QuantBlock out{header(lane), bits == Bits::kFour ? header(kTile + lane) : 0, {}};
+    const std::uint8_t* bytes = block + header_bytes(bits);
+    for (int input = 0; input < kBlock; ++input) {
+        if (bits == Bits::kFour) {
+            const int byte = bytes[(input / kGroup * kHalf + lane % kHalf) * kGroup + input % kGroup];
+            out.q[input] = static_cast<std::int8_t>(lane < kHalf ? byte & 15 : byte >> 4);
+        } else {
+            out.q[input] = static_cast<std::int8_t>(bytes[(input / 2 * kTile + lane) * 2 + input % 2]);
+        }
+    }
+    return out;
+}
+
 QuantBlock round_to_eight_bits(const float* values) {
     float most = 0;
     for (int i = 0; i < kBlock; ++i) {
@@ -109,6 +130,15 @@ PackedMatrix pack(const std::vector<RawRows>& parts, int width) {
         }
     }
     return matrix;
+}
+
+void read_column(const PackedMatrix& matrix, int column, float* weights) {
+    const int lane = column % kTile;
+    const std::uint8_t* block = matrix.tile(column / kTile);
+    for (int at = 0; at < matrix.width; at += kBlock, block += block_bytes(matrix.bits)) {
+        const QuantBlock own = read_lane(block, matrix.bits, lane);
+        for (int i = 0; i < kBlock; ++i) weights[at + i] = own.scale * own.q[i] + own.minimum;
+    }
 }
 
 LowRank pack_low_rank(const Half* a, const Half* b, int width, int first, int rows, int rank, float scaling) {

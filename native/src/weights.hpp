@@ -38,6 +38,9 @@ struct RawRows {
 // number.
 PackedMatrix pack(const std::vector<RawRows>& parts, int width);
 
+// The weights of a column [width], as products have them.
+void read_column(const PackedMatrix& matrix, int column, float* weights);
+
 // One target of a LoRA adapter: columns first_tile * 16 and on get scaling * up * (down * x).
 struct LowRank {
     int first_tile;

@@ -1,6 +1,6 @@
-// Packs random bytes as every type that a GGUF file may have: what comes is a matrix or
-// std::invalid_argument, and nothing is read beyond the bytes. Run under sanitizers by scripts/sanitize;
-// takes the number of rounds.
+// Packs random bytes as every type that a GGUF file may have, and reads the columns again: what comes is a
+// matrix or std::invalid_argument, and nothing is read beyond the bytes. Run under sanitizers by
+// scripts/sanitize; takes the number of rounds.
 #include <cstdio>
 #include <cstdlib>
 #include <iterator>
@@ -58,6 +58,8 @@ bool try_random_parts() {
     }
     try {
         const PackedMatrix matrix = pack({parts.begin(), parts.begin() + 1 + below(3)}, width);
+        std::vector<float> weights(static_cast<std::size_t>(width));
+        for (int column = 0; column < matrix.columns; ++column) read_column(matrix, column, weights.data());
         return matrix.bytes.size() ==
                static_cast<std::size_t>(matrix.tiles()) * matrix.blocks() * block_bytes(matrix.bits);
     } catch (const std::invalid_argument&) {

@@ -112,7 +112,7 @@ class GgufTarget:
         self._path.write_bytes(data + TAIL)
         try:
             model = open_model(self._path)
-            ModelTokenizer(model.metadata).to_json()
+            ModelTokenizer(model.metadata)
             assert _runner(model).forward(RaggedBatch([_row()])).shape == (1, model.params.vocab)
         except ModelError:
             return False

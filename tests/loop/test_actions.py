@@ -87,7 +87,7 @@ def test_every_decoded_action_parses_and_names_a_target_that_exists(tmp_path: Pa
     decided: set[str] = set()
     with Engine.open(settings) as engine:
         tokenizer = engine.tokenizer
-        grammars = GrammarCompiler(tokenizer.to_json(), tokenizer.vocab_size, tokenizer.eos_id)
+        grammars = GrammarCompiler(tokenizer)
         choices = ChoiceCompiler(tokenizer.encode, tokenizer.vocab_size)
         prompt = ChatTemplate(tokenizer.chat_template, tokenizer).encode([("system", "Act.")])
 

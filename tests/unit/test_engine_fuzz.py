@@ -115,7 +115,7 @@ def serve(path: Path, portable: bool) -> bool:
     """Whether the file could be served; if it can't, it must say so."""
     try:
         model = open_model(path)
-        ModelTokenizer(model.metadata).to_json()
+        ModelTokenizer(model.metadata)
         kind = OnnxRunner if portable or UNAVAILABLE else NativeRunner
         runner = kind(model, threads=1, kv_slots=16, max_positions=16)
         assert runner.forward(RaggedBatch([ROW])).shape == (1, model.params.vocab)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llguidance import LLTokenizer
 
 from tiny_model import CONTROL_TOKENS, write_tiny_model
 from townsfolk.engine.gguf_file import read_gguf
 from townsfolk.engine.tokenizer import ModelTokenizer
 from townsfolk.engine.vocabulary import byte_alphabet
 from townsfolk.errors import ModelError
+from townsfolk.interpreter import GrammarCompiler
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_control_tokens_in_text_are_plain_text(tokenizer: ModelTokenizer) -> Non
 
 
 def test_merges_are_used(tokenizer: ModelTokenizer) -> None:
-    assert [tokenizer.token_bytes(i) for i in tokenizer.encode("hello ting")] == [b"hello", b" t", b"ing"]
+    assert [tokenizer.token_bytes[i] for i in tokenizer.encode("hello ting")] == [b"hello", b" t", b"ing"]
 
 
 @given(text=st.text())
@@ -53,12 +53,6 @@ def test_detokenizer_tells_of_a_character_cut_short(tokenizer: ModelTokenizer) -
     assert stream.end() == "�"
 
 
-def test_llguidance_reads_it(tokenizer: ModelTokenizer) -> None:
-    grammar_side = LLTokenizer(tokenizer.to_json(), n_vocab=tokenizer.vocab_size, eos_token=tokenizer.eos_id)
-    assert grammar_side.vocab_size == tokenizer.vocab_size
-    assert grammar_side.tokenize_str("hello") == tokenizer.encode("hello")
-
-
 def test_other_tokenizers_are_refused() -> None:
     with pytest.raises(ModelError, match="'bert'; only gpt2, llama"):
         ModelTokenizer({"tokenizer.ggml.model": "bert"})
@@ -79,7 +73,7 @@ def byte_level(pre: str, *merges: str, eos: int = 0) -> ModelTokenizer:
 
 
 def pieces(tokenizer: ModelTokenizer, text: str) -> list[str]:
-    return [tokenizer.token_bytes(index).decode() for index in tokenizer.encode(text)]
+    return [tokenizer.token_bytes[index].decode() for index in tokenizer.encode(text)]
 
 
 @pytest.mark.parametrize(
@@ -128,8 +122,8 @@ def test_sentence_piece(sentence_piece: ModelTokenizer) -> None:
 
 
 def test_only_byte_tokens_are_bytes(sentence_piece: ModelTokenizer) -> None:
-    assert sentence_piece.token_bytes(3 + ord("a")) == b"a"
-    assert sentence_piece.token_bytes(sentence_piece.vocab_size - 1) == b" the"
+    assert sentence_piece.token_bytes[3 + ord("a")] == b"a"
+    assert sentence_piece.token_bytes[sentence_piece.vocab_size - 1] == b" the"
 
 
 @pytest.mark.parametrize("name", ["tokenizer.ggml.add_space_prefix", "tokenizer.chat_template"])
@@ -146,19 +140,19 @@ def test_sentence_piece_decode_undoes_encode(sentence_piece: ModelTokenizer, tex
     assert not set(ids) & {0, 1, 2}
 
 
-def test_llguidance_reads_sentence_piece(sentence_piece: ModelTokenizer) -> None:
-    size, eos = sentence_piece.vocab_size, sentence_piece.eos_id
-    grammar_side = LLTokenizer(sentence_piece.to_json(), n_vocab=size, eos_token=eos)
-    assert grammar_side.vocab_size == size
-    assert grammar_side.tokenize_str("hello the x") == sentence_piece.encode("hello the x")
-    assert grammar_side.decode_bytes(sentence_piece.encode("the ü")) == "the ü".encode()
-
-
 @pytest.mark.parametrize("pre", ["gpt-2", "smollm", "llama-bpe", "qwen2", "default"])
-def test_llguidance_reads_every_rule(pre: str) -> None:
-    tokenizer = byte_level(pre, "1 2", "12 3", "123 4", "' M")
-    grammar_side = LLTokenizer(tokenizer.to_json(), n_vocab=tokenizer.vocab_size, eos_token=tokenizer.eos_id)
-    assert grammar_side.tokenize_str("I'M 1234") == tokenizer.encode("I'M 1234")
+def test_a_grammar_forces_the_tokens_that_text_has(pre: str) -> None:
+    forced_as_encoded(byte_level(pre, "1 2", "12 3", "123 4", "' M"), "I'M 1234")
+
+
+def test_a_grammar_forces_the_pieces_that_text_has(sentence_piece: ModelTokenizer) -> None:
+    forced_as_encoded(sentence_piece, "hello the x, the ü")
+
+
+def forced_as_encoded(tokenizer: ModelTokenizer, text: str) -> None:
+    constraint = GrammarCompiler(tokenizer).constraint(f'start: "{text}"')
+    assert constraint.forced() == tokenizer.encode(text)
+    assert constraint.mask().shape == (-(-tokenizer.vocab_size // 32),)
 
 
 @pytest.mark.parametrize(
@@ -169,8 +163,7 @@ def test_llguidance_reads_every_rule(pre: str) -> None:
         ({"tokenizer.ggml.tokens": ["a", "a", "b"]}, "token"),
         ({"tokenizer.ggml.tokens": 3}, "list of texts"),
         ({"tokenizer.ggml.tokens": ["a", "b", "c" * 1_001]}, "a token of 1,001 characters, must be at most"),
-        ({"tokenizer.ggml.token_type": np.array([1, 6, 3])}, "token 'b': type byte and names like '<0x0A>'"),
-        ({"tokenizer.ggml.tokens": ["a", "<0xZZ>", "c"]}, "token '<0xZZ>': type byte and names like"),
+        ({"tokenizer.ggml.token_type": np.array([1, 6, 3])}, "token 'b' is of type byte, must be named like"),
         ({"tokenizer.ggml.scores": np.array([np.nan] * 3)}, "a number for each"),
     ],
 )

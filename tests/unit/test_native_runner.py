@@ -102,6 +102,18 @@ def in_chunks(native: NativeRunner, row: Row, size: int) -> Logits:
     return np.concatenate(parts)
 
 
+def test_an_output_matrix_that_is_the_embedding_is_read_as_the_file_has_it(model: Model) -> None:
+    vocab, hidden = model.embedding.shape
+    decoder = _empty_decoder(model, 16, threads=1, kv_slots=16, kv_bits=16, kernels=None)
+    decoder.set_head(model.final_norm, _pack(model.lm_head))
+    embedded = np.empty((vocab, hidden), np.float32)
+    decoder.embed(np.arange(vocab, dtype=np.int32), embedded)
+    assert model.tied
+    assert np.array_equal(embedded, model.embedding.floats())
+    with pytest.raises(ValueError, match="no such token"):
+        decoder.embed(np.array([vocab], np.int32), embedded[:1])
+
+
 @pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("kind", [Type.Q4_1, Type.Q4_0, Type.Q8_0])
 def test_agrees_with_onnx_runtime(tmp_path: Path, kernels: str, kind: Type) -> None:

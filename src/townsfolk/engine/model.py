@@ -4,13 +4,12 @@ It refuses to know how the weights are multiplied (`graph`, the runners) and wha
 (`tokenizer`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from townsfolk.engine.gguf_file import RawTensor, read_gguf
 from townsfolk.engine.hyperparameters import Hyperparameters, read_hyperparameters
@@ -57,13 +56,17 @@ class Model:
 
     base_hash: str
     params: Hyperparameters
-    embed: Callable[[npt.NDArray[np.integer]], Floats]
-    """Token ids [n] -> hidden states [n, hidden], from a copy in the file's own type."""
+    embedding: RawTensor  # [vocab, hidden]
     layers: tuple[Layer, ...]
     final_norm: Floats  # [hidden]
     lm_head: Weight  # [vocab, hidden]
     rope_factors: Floats | None  # [head_dim/2], divide the frequencies (Llama 3.1)
     metadata: dict[str, Any]
+
+    @property
+    def tied(self) -> bool:
+        """Whether the output matrix is the embedding, too."""
+        return self.lm_head.parts[0].tensor is self.embedding
 
 
 def open_model(path: Path) -> Model:
@@ -92,11 +95,10 @@ def _read_model(path: Path) -> Model:
     source = _Tensors(file.tensors)
     head = "output.weight" if "output.weight" in file.tensors else "token_embd.weight"
     shape = (params.vocab, params.hidden)
-    embedding = source.rows("token_embd.weight", shape)
     model = Model(
         base_hash=file.sha256,
         params=params,
-        embed=lambda tokens: embedding.rows(tokens).floats(),
+        embedding=source.rows("token_embd.weight", shape),
         layers=tuple(_layer(source, params, f"blk.{index}.") for index in range(params.layers)),
         final_norm=source.vector("output_norm.weight", params.hidden),
         lm_head=Weight((Part(source.take(head, shape)),)),
@@ -136,8 +138,8 @@ class _Tensors:
         return values
 
     def rows(self, name: str, shape: tuple[int, int]) -> RawTensor:
-        """A copy of a tensor whose rows are read one by one, each of numbers; checked a stretch at a time."""
-        tensor = self.take(name, shape).copy()
+        """A tensor whose rows are read one by one, each of numbers; checked a stretch at a time."""
+        tensor = self.take(name, shape)
         for first in range(0, shape[0], STRETCH):
             stretch = np.arange(first, min(first + STRETCH, shape[0]))
             _refuse_no_numbers(name, tensor.rows(stretch).floats())

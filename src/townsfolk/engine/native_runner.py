@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import TypedDict, Unpack
 
 import numpy as np
+from gguf import GGMLQuantizationType as Type
 
 from townsfolk.engine.adapters import Adapter
 from townsfolk.engine.model import PROJECTIONS, Model, rope_tables
 from townsfolk.engine.quantize import Floats, Weight
-from townsfolk.engine.runner import RaggedBatch, Row
+from townsfolk.engine.runner import Ints, RaggedBatch, Row
 from townsfolk.errors import ModelError
 
 try:
@@ -21,6 +22,9 @@ except ImportError as error:
 else:
     UNAVAILABLE = ""
 """Why this runner can't be used here; empty where it can."""
+
+LOSSLESS = (Type.Q8_0, Type.Q4_0, Type.Q4_1)
+"""Types whose numbers the decoder's tiles hold as they are."""
 
 
 class NativeRunner:
@@ -49,7 +53,9 @@ class NativeRunner:
         """
         if UNAVAILABLE:
             raise ModelError(f"no native runner ({UNAVAILABLE}), or set engine.runner to 'onnx'")
-        self._params, self._embed = model.params, model.embed
+        self._params = model.params
+        in_tiles = model.tied and model.embedding.kind in LOSSLESS
+        self._embedding = None if in_tiles else model.embedding.copy()  # None: the decoder has it
         self.vocab, self.kv_slots = model.params.vocab, kv_slots
         try:
             self._decoder = _decoder(
@@ -81,13 +87,22 @@ class NativeRunner:
         self._decoder.release(first_slot)
 
     def forward(self, batch: RaggedBatch) -> Floats:
-        hidden = self._embed(np.concatenate([row.tokens for row in batch.rows]))
+        tokens = np.concatenate([row.tokens for row in batch.rows])
         logits = np.empty((sum(row.wanted for row in batch.rows), self.vocab), np.float32)
         try:
+            hidden = self._embed(tokens)
             self._decoder.forward(hidden, [_row(row) for row in batch.rows], logits)
         except (ValueError, MemoryError) as error:
             raise ModelError(f"a pass over {batch.size} tokens failed: {error}") from error
         return logits
+
+    def _embed(self, tokens: Ints) -> Floats:
+        """[tokens, hidden]"""
+        if self._embedding:
+            return self._embedding.rows(tokens).floats()
+        hidden = np.empty((len(tokens), self._params.hidden), np.float32)
+        self._decoder.embed(tokens, hidden)
+        return hidden
 
 
 def usable_kernels() -> list[str]:

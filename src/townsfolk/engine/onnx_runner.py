@@ -44,7 +44,8 @@ class OnnxRunner:
         Raises:
             ModelError: ONNX Runtime refuses the graph.
         """
-        self._params, self._embed = model.params, model.embed  # the session has the other weights
+        self._params = model.params
+        self._embedding = model.embedding.copy()  # the session has the other weights
         self._banks = Banks(model)
         self.vocab, self.kv_slots = model.params.vocab, kv_slots
         shape = (model.params.layers * 2 * model.params.kv_heads, kv_slots, model.params.head_dim)
@@ -97,7 +98,7 @@ class OnnxRunner:
     def _bind_batch(self, batch: RaggedBatch, layout: "_Layout") -> None:
         tokens = np.concatenate([row.tokens for row in batch.rows])
         adapters = np.concatenate([row.adapters for row in batch.rows])
-        self._bind("hidden", self._embed(tokens))
+        self._bind("hidden", self._embedding.rows(tokens).floats())
         for projection in PROJECTIONS:
             self._bind(f"lanes.{projection}", self._banks.lanes(projection, adapters))
         for name, values in layout.inputs(self._params).items():

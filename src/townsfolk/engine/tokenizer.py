@@ -5,11 +5,8 @@ It refuses to know of prompts and templates: whoever builds a prompt puts contro
 """
 
 import codecs
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
-
-from tokenizers import AddedToken, Tokenizer
 
 from townsfolk.engine.vocabulary import read_vocabulary
 from townsfolk.errors import ModelError
@@ -23,7 +20,9 @@ class ModelTokenizer:
     Attributes:
         vocab_size: number of ids.
         eos_id: the token that ends a text.
+        token_bytes: what each token stands for, by id; none for a silent one.
         special: control tokens, name -> id.
+        silent: ids that stand for no text: special, unknown and unused ones.
         prefix: what text has in front at the start and after a control token, where the model was trained so;
             `encode` does not add it.
         template_tokens: names of tokens that chat templates use, by the variable.
@@ -32,16 +31,16 @@ class ModelTokenizer:
 
     def __init__(self, metadata: dict[str, Any]) -> None:
         """Raises ModelError when the vocabulary is of an unknown kind, or not whole."""
-        self._vocabulary = read_vocabulary(metadata)
-        self._bpe, self._bytes = self._vocabulary.bpe, self._vocabulary.bytes
-        self.special = self._vocabulary.special
-        self.vocab_size = len(self._vocabulary.tokens)
+        vocabulary = read_vocabulary(metadata)
+        self._bpe, self.token_bytes = vocabulary.bpe, vocabulary.bytes
+        self.special, self.silent = vocabulary.special, vocabulary.silent
+        self.vocab_size = len(self.token_bytes)
         self.eos_id = self._token(metadata, "eos")
         spaced = _value(metadata, "tokenizer.ggml.add_space_prefix", default=True)
         self.prefix = " " if spaced and metadata["tokenizer.ggml.model"] == "llama" else ""
         bos_id = self._token(metadata, "bos") if "tokenizer.ggml.bos_token_id" in metadata else self.eos_id
         named = {"bos_token": bos_id, "eos_token": self.eos_id}
-        self.template_tokens = {name: self._vocabulary.tokens[index] for name, index in named.items()}
+        self.template_tokens = {name: vocabulary.tokens[index] for name, index in named.items()}
         self.chat_template = _value(metadata, "tokenizer.chat_template", default="")
 
     def _token(self, metadata: dict[str, Any], name: str) -> int:
@@ -59,28 +58,11 @@ class ModelTokenizer:
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of `ids`; control tokens are left out, bytes that are no UTF-8 become U+FFFD."""
-        return b"".join(self._bytes[index] for index in ids).decode("utf-8", errors="replace")
-
-    def token_bytes(self, index: int) -> bytes:
-        """The bytes that a token stands for; none for a control token."""
-        return self._bytes[index]
+        return b"".join(self.token_bytes[index] for index in ids).decode("utf-8", errors="replace")
 
     def detokenizer(self) -> "Detokenizer":
         """A decoder for one stream of tokens."""
         return Detokenizer(self)
-
-    def to_json(self) -> str:
-        """The `tokenizer.json` of this vocabulary, silent tokens marked, for llguidance's LLTokenizer."""
-        whole = json.loads(self._bpe.to_str())
-        tokens = self._vocabulary.tokens
-        whole["model"]["vocab"] = {token: index for index, token in enumerate(tokens)}
-        silent = [
-            AddedToken(tokens[n], special=True, normalized=False) for n in sorted(self._vocabulary.silent)
-        ]
-        tokenizer = Tokenizer.from_str(json.dumps(whole))
-        tokenizer.add_special_tokens(silent)
-        text: str = tokenizer.to_str()
-        return text
 
 
 def _value(metadata: dict[str, Any], name: str, default: Value) -> Value:
@@ -100,7 +82,7 @@ class Detokenizer:
 
     def add(self, tokens: Sequence[int]) -> str:
         """The characters that `tokens` complete."""
-        return self._decoder.decode(b"".join(map(self._tokenizer.token_bytes, tokens)))
+        return self._decoder.decode(b"".join(self._tokenizer.token_bytes[token] for token in tokens))
 
     def end(self) -> str:
         """What is left when no more tokens come: U+FFFD for a character that stayed unfinished."""

@@ -129,15 +129,12 @@ def _from_alphabet(token: str, _: int) -> bytes:
 
 
 def _from_piece(token: str, kind: int) -> bytes:
-    """The byte that a token of type BYTE names, or its text, which must not look like one: llguidance, which
-    isn't told the types, would take it for a byte, or panic."""
-    plain = token.replace(SPACE, " ").encode()
-    byte_like = len(plain) == 6 and plain.startswith(b"<0x") and plain.endswith(b">")
-    if kind != BYTE and not byte_like:
-        return plain
+    """The byte that a token of type BYTE names, or its text."""
+    if kind != BYTE:
+        return token.replace(SPACE, " ").encode()
     name = BYTE_NAME.fullmatch(token)
-    if kind != BYTE or name is None:
-        raise ModelError(f"token {token!r:.60}: type byte and names like '<0x0A>' go together; convert again")
+    if name is None:
+        raise ModelError(f"token {token!r:.60} is of type byte, must be named like '<0x0A>'; convert again")
     return bytes.fromhex(name[1])
 
 

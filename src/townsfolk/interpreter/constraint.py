@@ -4,7 +4,8 @@ Grammars are compiled by llguidance, over the model's own vocabulary.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import llguidance
 import llguidance.numpy
@@ -17,15 +18,34 @@ from townsfolk.interpreter.grammar import CLOSE, OPEN, SLICES
 _CACHE = 256
 
 
+class Tokenizer(Protocol):
+    """What is needed of the engine's tokenizer."""
+
+    @property
+    def eos_id(self) -> int:
+        """The token that ends a text."""
+
+    @property
+    def token_bytes(self) -> Sequence[bytes]:
+        """What each token stands for, by id."""
+
+    @property
+    def silent(self) -> Iterable[int]:
+        """Ids that stand for no text."""
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of `text`, all of it plain."""
+
+
 class GrammarCompiler:
     """Makes constraints; keeps the compiled grammars used last, since villagers often see the same things."""
 
-    def __init__(self, tokenizer_json: str, vocab_size: int, eos_id: int) -> None:
+    def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = llguidance.LLTokenizer(
-            tokenizer_json, n_vocab=vocab_size, eos_token=eos_id, slices=SLICES
+            llguidance.TokenizerWrapper(_Spelling(tokenizer)), slices=SLICES
         )
-        spelled = (self._tokenizer.decode_bytes([token]) for token in range(vocab_size))
-        self._opens = tuple(token for token, text in enumerate(spelled) if text[:1] == OPEN[:1].encode())
+        opens = OPEN[:1].encode()
+        self._opens = tuple(token for token, text in enumerate(tokenizer.token_bytes) if text[:1] == opens)
         self._matchers: OrderedDict[str, llguidance.LLMatcher] = OrderedDict()
 
     def constraint(self, grammar: str, sharp: bool = True, optional: bool = False) -> "GrammarConstraint":
@@ -102,3 +122,17 @@ class GrammarConstraint:
         """Nothing may follow."""
         stopped: bool = self._matcher.is_stopped()
         return stopped
+
+
+class _Spelling:
+    """The engine's tokenizer by the names that llguidance uses: one of its own would take 20 MB more."""
+
+    bos_token_id = None
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.eos_token_id, self.tokens = tokenizer.eos_id, tokenizer.token_bytes
+        self.special_token_ids = list(tokenizer.silent)
+        self._encode = tokenizer.encode
+
+    def __call__(self, text: str) -> list[int]:
+        return self._encode(text)

@@ -74,7 +74,7 @@ class Examiner:
         tokenizer, settings = decoder.tokenizer, self._rooms.settings
         generator = Generator(
             decoder,
-            GrammarCompiler(tokenizer.to_json(), tokenizer.vocab_size, tokenizer.eos_id),
+            GrammarCompiler(tokenizer),
             ChoiceCompiler(tokenizer.encode, tokenizer.vocab_size),
             settings.agents,
         )

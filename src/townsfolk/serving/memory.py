@@ -21,10 +21,15 @@ SHED, REFUSE, ROOM = 0.85, 0.95, 0.7
 """Of the limit: from where on something is let go, turns are refused, and below which all is as before."""
 
 
-def resident_mb() -> float:
-    """What the process holds now, once what was freed is given back to the system."""
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc keeps it else
+def give_back() -> None:
+    """What was freed goes back to the system: glibc keeps it else."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)
+
+
+def resident_mb() -> float:
+    """What the process holds now."""
+    give_back()
     return psutil.Process().memory_info().rss / 1e6
 
 

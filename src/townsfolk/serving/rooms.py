@@ -17,7 +17,7 @@ from townsfolk.policy.check import Policy
 from townsfolk.policy.rules import SHIPPED, load_rules
 from townsfolk.serving.adapters import AdapterShelf
 from townsfolk.serving.decode import Generator
-from townsfolk.serving.memory import MemoryGuard
+from townsfolk.serving.memory import MemoryGuard, give_back
 from townsfolk.serving.metrics import Metrics, readings_of_engine, readings_of_shelf, readings_of_store
 from townsfolk.serving.promotions import Promotions
 from townsfolk.serving.prompts import prompt_builder
@@ -73,7 +73,7 @@ class Rooms:
             promotions = Promotions(shelf, library, store, settings.promotion, engine.base_hash)
             promotions.follow()
             tokenizer = engine.tokenizer
-            grammars = GrammarCompiler(tokenizer.to_json(), tokenizer.vocab_size, tokenizer.eos_id)
+            grammars = GrammarCompiler(tokenizer)
             choices = ChoiceCompiler(tokenizer.encode, tokenizer.vocab_size)
             folder = settings.agents.reward_model
             rewards = RewardModel.load(engine, folder, [folder]) if folder else None
@@ -86,6 +86,7 @@ class Rooms:
         memory = MemoryGuard(settings.memory_limit_mb, engine, shelf)
         rooms = cls(settings, *stages, prompts, generator, turns, memory, metrics, registry)
         rooms._expose()
+        give_back()  # opening them takes more than serving does
         return rooms
 
     def _expose(self) -> None:
