@@ -70,6 +70,19 @@ def test_sequences_share_the_slots_of_a_common_prefix() -> None:
     assert kv.used_fraction == 0
 
 
+def test_what_another_sequence_ran_meanwhile_is_taken_over() -> None:
+    kv = KvCache(32)
+    first, second = (kv.admit(name, BASE_ALONE, [1, 2, 3, 4], room=4) for name in "ab")
+    assert first
+    assert second
+    kv.extend(second, [1])
+    kv.extend(first, [1, 2, 3, 4])
+    assert kv.catch_up(second, [1, 2, 3, 4]) == 2
+    assert second.slots[:3].tolist() == first.slots[:3].tolist()
+    assert kv.used_fraction == 4 / 32
+    assert kv.catch_up(second, [1, 2, 3, 4]) == kv.catch_up(first, [1, 2, 3, 4]) == 0
+
+
 def test_least_recently_used_idle_sequence_makes_way() -> None:
     kv = KvCache(8)
     fill(kv, "old", [1, 2, 3])
@@ -244,6 +257,14 @@ class AnyUse(RuleBasedStateMachine):
             self.content[int(slots[position])] = None if fails else computed(sequence, position)
         if fails:
             self.kv.truncate(sequence, before)
+
+    @precondition(lambda self: bool(self.running))
+    @rule(data=st.data(), prompt=TOKENS)
+    def catch_up(self, data: st.DataObject, prompt: list[int]) -> None:
+        sequence = self.running[data.draw(st.sampled_from(sorted(self.running)))]
+        before = sequence.length
+        gained = self.kv.catch_up(sequence, prompt[: sequence.room])
+        assert sequence.length == before + gained
 
     @precondition(lambda self: bool(self.running))
     @rule(data=st.data())

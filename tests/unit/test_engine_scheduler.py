@@ -72,6 +72,20 @@ def test_decode_and_prefill_mix_in_one_pass() -> None:
     ]
 
 
+def test_what_two_prompts_begin_with_is_run_once() -> None:
+    scheduler, kv = make()
+    scheduler.add(work("ab", 40))
+    scheduler.add(work("ba", 40, priority=-1))  # named so that their prompts are the same
+    shares = [share for _ in range(3) for share in run(scheduler, kv)]
+    assert [(name, share.new) for name, share in zip(names(shares), shares, strict=True)] == [
+        ("ab", 16),
+        ("ab", 16),
+        ("ab", 8),
+        ("ba", 2),
+    ]
+    assert run(scheduler, kv)[-1].completes
+
+
 def test_higher_priority_goes_first_even_before_rows_that_decode() -> None:
     scheduler, kv = make(max_rows=1)
     scheduler.add(work("speech"))

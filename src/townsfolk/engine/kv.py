@@ -103,6 +103,16 @@ class KvCache:
         """Whether `admit` would find room if the sequences `without` were idle."""
         return self._room_beside(self._longest_prefix(origin, prompt)[1], room, without)
 
+    def catch_up(self, sequence: CachedSequence, prompt: Sequence[int]) -> int:
+        """Take over what another sequence has of `prompt` by now, if that is more; how many tokens more."""
+        tokens, slots = self._longest_prefix(sequence.origin, prompt)
+        gained = len(tokens) - sequence.length
+        if gained > 0:
+            self._holders[slots] += 1  # first, since some may be its own
+            self.truncate(sequence, 0)
+            sequence.append(tokens, slots)
+        return max(0, gained)
+
     def extend(self, sequence: CachedSequence, tokens: Sequence[int]) -> Slots:
         """Give `tokens` slots after those that the sequence has; [all its tokens], the new ones last."""
         while len(self._free) + self.capacity - self._fresh < len(tokens):

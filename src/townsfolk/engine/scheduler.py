@@ -138,6 +138,7 @@ class Scheduler:
         """The rows of the next pass, at most `max_rows`; none when there is nothing to do."""
         self._passes += 1
         self._admit()
+        self._catch_up()
         shares = list(self._choose())
         for share in shares:
             if share.completes:
@@ -185,6 +186,13 @@ class Scheduler:
             work.admitted_at = time.monotonic()
             work.cached_tokens = min(work.cached.length, len(work.request.prompt))
         return True
+
+    def _catch_up(self) -> None:
+        """Whose prompt begins as another's need not run what that one has run meanwhile."""
+        for work in self._works:
+            prompt = work.request.prompt
+            if work.cached and work.cached.length < len(prompt) - 1:
+                work.cached_tokens += self._kv.catch_up(work.cached, prompt)
 
     def _make_way(self, work: Work) -> bool:
         """Take `work` in by sending running requests of lower priority back, lowest first; none in vain."""
