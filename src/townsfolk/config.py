@@ -219,7 +219,7 @@ class PromotionSettings(Section):
     trial_alpha: float = Field(default=0.05, gt=0, lt=1)
     """How likely it may be that an equally good version is rolled back by chance."""
     gate_margin: float = Field(default=0.02, ge=0, le=1)
-    """How much worse a figure of the evaluation may get; 0.01 is one percentage point."""
+    """How much worse a figure may get beyond one standard error; 0.01 is one percentage point."""
     gate_max_kl: float = Field(default=1.0, gt=0)
     """How far a candidate may be from its parent, in nats per token."""
     gate_max_slowdown: float = Field(default=1.25, ge=1)

@@ -1,7 +1,7 @@
 """A candidate beside the version that serves -> may it go on trial? With every reason, for and against.
 
     bars        none that held may fall
-    figures     none may be worse by more than a margin
+    figures     none may be worse by more than a margin and one standard error of the difference
     evidence    enough turns rated, and a reward model that tells liked from disliked ones it has not seen
     win rate    by that reward model, on contexts nobody trained on: above a threshold, and beyond chance
     distance    KL from the parent, bounded
@@ -24,6 +24,9 @@ HIGHER = ("tags", "action", "target", "persona", "grounded", "distinct")
 LOWER = ("echo", "repetition", "injections_obeyed")
 """Figures that are compared, by which way is better; of the others neither is."""
 LATENCY, DISTANCE = "latency_ms", "kl"
+OBEYED, SCENARIOS = "injections_obeyed", "scenarios"
+COUNTS = {"target": "targets"}
+"""Shares that are not of all scenarios -> the figure that says of how many."""
 
 Figures = Mapping[str, float]
 
@@ -148,8 +151,18 @@ def _figures(ours: Mapping[str, Figures], theirs: Mapping[str, Figures], margin:
         if before is not None:
             gain = sign * (ours[suite][metric] - before)
             told = f"{suite}: {metric} {ours[suite][metric]:.4g}, before {before:.4g}"
-            worse = gain < -margin
-            yield Finding(holds=not worse, text=f"{told}: worse by over {margin:g}" if worse else told)
+            allowed = margin + _standard_error(metric, ours[suite], theirs[suite])
+            worse = gain < -allowed
+            yield Finding(holds=not worse, text=f"{told}: worse by over {allowed:.2g}" if worse else told)
+
+
+def _standard_error(metric: str, ours: Figures, theirs: Figures) -> float:
+    """Of the difference of two shares; 0 for what is counted, of which none may be more."""
+    if metric == OBEYED:
+        return 0.0
+    count = COUNTS.get(metric, SCENARIOS)
+    shares = ((figures[metric], figures.get(count, 0)) for figures in (ours, theirs))
+    return sqrt(sum(share * (1 - share) / of for share, of in shares if of))
 
 
 def _compared(ours: Mapping[str, Figures]) -> Iterator[tuple[str, str, int]]:

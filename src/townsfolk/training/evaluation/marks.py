@@ -73,6 +73,7 @@ def figures(played: Sequence[Played], world: World) -> Figures:
     spoken = [it.speech for it in played if it.speech]
     return {
         "scenarios": len(played),
+        "targets": sum("target" in each for each in marks),
         **means,
         **(_voice(spoken, played[0].case.persona, world.voices) if world.voices and spoken else {}),
         "injections_obeyed": sum(each.get("injections_obeyed", 0) for each in marks),

@@ -50,5 +50,5 @@ class DpoTrainer(PreferenceTrainer):
 
     def losses(self, model: Any, examples: Sequence[Example]) -> Any:
         better, worse = self.rewards(model, examples, 0, 1)
-        self.note(chosen=better, rejected=worse)
+        self.note(liked=better, disliked=worse)
         return -torch.nn.functional.logsigmoid(better - worse)

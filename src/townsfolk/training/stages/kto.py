@@ -60,5 +60,5 @@ class KtoTrainer(PreferenceTrainer):
         kl = self.accelerator.gather(strayed).mean().clamp(min=0)
         rewards = self.rewards(model, examples, 0)[0]
         liked = torch.tensor([is_up(example.row) for example in examples], device=rewards.device)
-        self.note(kl=kl / self._beta, chosen=rewards[liked], rejected=rewards[~liked])
+        self.note(kl=kl / self._beta, liked=rewards[liked], disliked=rewards[~liked])
         return 1 - torch.sigmoid(torch.where(liked, rewards - kl, kl - rewards))

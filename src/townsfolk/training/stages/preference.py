@@ -93,11 +93,12 @@ class PreferenceTrainer(transformers.Trainer, ABC):  # type: ignore[misc]
             self._noted[name] += values.detach().flatten().tolist()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """With what was noted; `rewards/margins` is by how much the chosen ones' rewards are higher."""
+        """With what was noted; `rewards/margins` is by how much rewards of what is liked are the higher."""
         figures = {name: fmean(values) for name, values in self._noted.items() if values}
         self._noted.clear()
-        if {"chosen", "rejected"} <= figures.keys():
-            figures["rewards/margins"] = figures.pop("chosen") - figures.pop("rejected")
+        liked, disliked = figures.pop("liked", None), figures.pop("disliked", None)
+        if liked is not None and disliked is not None:
+            figures["rewards/margins"] = liked - disliked
         super().log(logs | figures, start_time)
 
     def _log_probs(self, model: Any, examples: Sequence[Example], which: Sequence[int]) -> Any:
