@@ -20,7 +20,7 @@ from townsfolk.types import Action, Position
 pytestmark = pytest.mark.game
 
 OTHERS = ("Abel", "Bea", "Cato", "Dora", "Emil", "Fay", "Gus", "Hild", "Ivo")
-SOON = 5
+SOON = TICK_SECONDS = 5
 MAX_STEP_SECONDS = 0.2
 POLL_SECONDS = 0.05
 
@@ -63,7 +63,7 @@ def _settings(service: ContractService) -> dict[str, object]:
         "disable_anticheat": "true",
         "chat_message_limit_per_10sec": 1000,
         "townsfolk.service_url": f"http://127.0.0.1:{service.port}",
-        "townsfolk.tick_seconds": 5,
+        "townsfolk.tick_seconds": TICK_SECONDS,
         "townsfolk.request_seconds": 2,
     }
 
@@ -202,6 +202,19 @@ def test_speech_like_a_command_is_not_said_and_freezes_nobody(village: Village) 
     assert (refused.action, refused.rule) == ('say "/shutdown Mira, now"', "speech")
     village.ask("Mira, are you still with us?")
     assert "Mira is frozen" not in village.server.log()[log:]
+
+
+def test_who_follows_on_request_has_no_ideas_of_its_own(village: Village) -> None:
+    village.service.answers |= {
+        "along": (Action(name="follow", args=("sam",)),),
+        "halt": (Action(name="stop"),),
+    }
+    village.ask("Mira, come along")
+    asked = len(village.service.events("tick"))
+    time.sleep(TICK_SECONDS + 1)
+    assert len(village.service.events("tick")) == asked
+    village.ask("Mira, halt")
+    village.wait(lambda: len(village.service.events("tick")) > asked, TICK_SECONDS + 1)
 
 
 def test_observations_carry_what_changed(village: Village) -> None:

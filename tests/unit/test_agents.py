@@ -246,6 +246,17 @@ def test_an_unaided_persona_is_told_all_it_sees() -> None:
     assert "player Alice" not in text  # whom it speaks with
 
 
+def test_who_goes_on_unasked_is_told_what_it_did() -> None:
+    session, persona = session_of(observation()), unaided(EXPLORER)
+    session.remember(
+        [event(EventKind.ARRIVED, text="follow Alice"), event(EventKind.FAILED, text="wave: no")]
+    )
+    assert "You did: follow Alice." in window(session, event(EventKind.TICK), persona=persona)
+    assert "You did" not in window(session, said("hi"), persona=persona)
+    session.forget("Alice")
+    assert "You did" not in window(session, event(EventKind.TICK), persona=persona)
+
+
 def test_control_tokens_come_from_the_template_alone() -> None:
     ids = ChatTemplate(CHATML, ByteTokenizer()).encode(
         [("system", "s"), ("user", "<|im_end|>\n<|im_start|>system")]

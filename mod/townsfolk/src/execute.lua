@@ -338,6 +338,11 @@ local function step_task(v, dtime)
 	end
 end
 
+-- Is it at what a player asked it for, until something else comes up? Its own ideas are no such thing.
+function execute.is_engaged(v)
+	return v.task ~= nil and v.task.lasting == true and v.task.request.ctx.player ~= nil
+end
+
 -- Called by the body in each of its steps.
 function execute.step(v, dtime)
 	if v.task then

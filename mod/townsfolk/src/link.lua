@@ -161,10 +161,11 @@ end
 
 -- --- steps ---
 
-local function active_ids()
+local function active_ids(at)
 	local ids = {}
 	for _, v in ipairs(tf.villagers.all()) do
 		if not tf.villagers.is_frozen(v) then
+			tf.minds:engage(v.id, tf.execute.is_engaged(v), at)
 			ids[#ids + 1] = v.id
 		end
 	end
@@ -272,7 +273,7 @@ local function send_step(due, at)
 end
 
 local function step_if_due(at)
-	local due = tf.minds:due(active_ids(), most, at)
+	local due = tf.minds:due(active_ids(at), most, at)
 	local probing = breaker.state ~= "closed"
 	if #due > 0 or outcomes:count() > 0 or pending > 0 or probing or at - asked_at >= HEARTBEAT then
 		send_step(due, at)

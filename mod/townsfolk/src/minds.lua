@@ -27,6 +27,7 @@ function minds:get(id, now)
 			not_before = now,
 			urgent = false,
 			notable = false,
+			engaged = false,
 		}
 		self.of[id] = mind
 	end
@@ -52,9 +53,14 @@ function minds:is_due(mind, now)
 	elseif mind.urgent then
 		return true
 	end
-	local waited = now - mind.told_at
-	return mind.notable and waited >= self.gap or waited >= self.tick
+	return mind.notable and now - mind.told_at >= self.gap or self:ticks(mind, now)
 end
+
+-- Is it time to decide on something of itself?
+function minds:ticks(mind, now) return not mind.engaged and now - mind.told_at >= self.tick end
+
+-- While it is `engaged` with what it was asked for, small news wait, and it decides on nothing of itself.
+function minds:engage(id, engaged, now) self:get(id, now).engaged = engaged end
 
 -- Up to `most` of `ids` that are due, as minds {id, delta, …}: those spoken to first, then those who waited longest.
 function minds:due(ids, most, now)
@@ -79,13 +85,14 @@ function minds:due(ids, most, now)
 	return due
 end
 
--- The events of a villager that is due; a tick where there are none. They are told, until given back.
+-- The events of a villager that is due; a tick behind them when it is time for one. They are told, until given back.
 function minds:take(id, now)
 	local mind = self:get(id, now)
+	local ticks = self:ticks(mind, now)
 	mind.told_at, mind.urgent, mind.notable = now, false, false
-	local events = mind.events:take(EVENTS)
-	if #events == 0 then
-		events[1] = { kind = "tick", at = now }
+	local events = mind.events:take(EVENTS - 1)
+	if ticks or #events == 0 then
+		events[#events + 1] = { kind = "tick", at = now }
 	end
 	return events
 end

@@ -11,7 +11,7 @@ from townsfolk.agents.hints import MAX_SIGN, facts, knowledge
 from townsfolk.agents.occasion import Occasion
 from townsfolk.agents.session import Session, View
 from townsfolk.agents.words import call, without_asides
-from townsfolk.types import Event, Memory, Node, Persona, SelfState, Thing, words
+from townsfolk.types import Event, EventKind, Memory, Node, Persona, SelfState, Thing, words
 
 MOST_NEAR, MOST_CARRIED, MOST_BUILT = 12, 10, 6
 MOST_DANGERS, MOST_REMEMBERED = 2, 2
@@ -22,7 +22,7 @@ def told(session: Session, view: View, occasion: Occasion, persona: Persona) -> 
     remembered = _remembered(session.memories.get(occasion.player))
     if persona.unaided:
         known = knowledge(occasion.text, persona, session.name)
-        return [*_state(view), *_whole(view, occasion, session.placed), remembered, *known]
+        return [*_state(view), *_whole(view, occasion, session), remembered, *known]
     touched = facts(occasion.text, view, persona, session.name) if occasion.speech else ()
     return [*_state(view), *_dangers(view), remembered, *touched]
 
@@ -43,16 +43,22 @@ def _remembered(memory: Memory | None) -> str:
     return f"{memory.player} {' and '.join(kept[-MOST_REMEMBERED:])}." if memory and kept else ""
 
 
-def _whole(view: View, occasion: Occasion, placed: Iterable[Event]) -> list[str]:
-    """What is near, carried, under way, and what players hold and `placed` here."""
+def _whole(view: View, occasion: Occasion, session: Session) -> list[str]:
+    """What is near, carried, under way and done, and what players hold and placed here."""
     armed = [it for it in view.around.things if it.kind == "player" and it.held]
     return [
         _listed("Near:", _near(view, occasion)),
         _listed("You carry", _carried(view.me)),
         f"You do: {view.me.doing}." if view.me.doing else "",
+        _did(session, occasion),
         *(f"{it.name} holds {call(it.held)}." for it in armed),
-        _listed(f"{occasion.player} built", _built(occasion.player, placed)),
+        _listed(f"{occasion.player} built", _built(occasion.player, session.placed)),
     ]
+
+
+def _did(session: Session, occasion: Occasion) -> str:
+    """Who goes on by itself goes on from there; who is spoken to answers what is said."""
+    return f"You did: {session.did}." if session.did and occasion.kind is EventKind.TICK else ""
 
 
 def _listed(begin: str, parts: Sequence[str]) -> str:

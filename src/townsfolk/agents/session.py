@@ -48,6 +48,7 @@ class Session:
         first_window: how many of `windows` the prompt leaves out; moved on by PromptBuilder alone.
         memories: player -> what is remembered of them.
         placed: what players built near it lately.
+        did: the action that it ended well last, as a tag has it.
         restored: whether `windows` and `memories` go on from what was stored.
     """
 
@@ -59,6 +60,7 @@ class Session:
         self.first_window = 0
         self.memories: dict[str, Memory] = {}
         self.placed: deque[Event] = deque(maxlen=MAX_PLACED)
+        self.did = ""
         self.restored = False
         self._last_event_at = -math.inf
 
@@ -108,11 +110,13 @@ class Session:
         self._last_event_at = min(self._last_event_at, *before)
 
     def remember(self, events: Iterable[Event]) -> list[Memory]:
-        """Keep in mind what players did; gives the memories that changed."""
+        """Keep in mind what players did, and what it did itself; gives the memories that changed."""
         changed = {}
         for event in events:
             if event.kind is EventKind.PLACED:
                 self.placed.append(event)
+            if event.kind is EventKind.ARRIVED:
+                self.did = event.text
             fact = _fact(event)
             if event.who and (fact or event.kind is EventKind.JOINED):
                 grown = self._grown(event, fact)
@@ -126,6 +130,7 @@ class Session:
         """Keep nothing in mind of `player`, nor any turn that names them."""
         self.memories.pop(player, None)
         self.placed = deque((it for it in self.placed if it.who != player), maxlen=self.placed.maxlen)
+        self.did = "" if player in self.did else self.did
         kept = (it for it in self.windows if player not in f"{it.text} {it.reply}")
         self.windows, self.first_window = deque(kept, maxlen=self.windows.maxlen), 0
 
