@@ -53,13 +53,16 @@ local function look(session, at)
 		tf.observe.look(self, at)
 		local parts = tf.observe.parts(self, at)
 		session.seen = { at = at, time_of_day = core.get_timeofday(), me = parts.me, around = parts.around }
+		if session.changed or session.recording:is_at_start(tf.geometry.feet(player:get_pos())) then
+			session.before_walk = session.seen
+		end
 		session.changed = false
 	end
 end
 
--- The wire's `Observation` of the moment before a step; its events say what the villager did last.
-local function observation(session)
-	local seen, last, events = session.seen, session.last, {}
+-- The wire's `Observation` of the moment `seen` before a step; its events say what the villager did last.
+local function observation(session, seen)
+	local last, events = session.last, {}
 	if last then
 		events[1] = { kind = "arrived", at = seen.at, text = tf.text.clean(last.action) }
 	end
@@ -89,13 +92,13 @@ local function flush(session)
 	end
 end
 
--- `step` was recorded: the next one is seen after it.
-local function note(session, step)
+-- `step` was recorded, `seen` being the moment before it: the next one is seen after it.
+local function note(session, step, seen)
 	table.insert(session.waiting, {
 		number = #session.recording.steps - 1,
 		action = tf.text.clean(step.action),
 		place = step.place,
-		observation = observation(session),
+		observation = observation(session, seen),
 	})
 	session.last, session.changed = step, true
 	if #session.waiting >= BATCH then
@@ -110,7 +113,7 @@ end
 local function record(player, name, args, pos, detail)
 	local session = player and sessions[player]
 	if session then
-		note(session, session.recording:add(name, args, pos, detail))
+		note(session, session.recording:add(name, args, pos, detail), session.seen)
 	end
 end
 
@@ -255,7 +258,7 @@ local function watch(session, at)
 	local player = core.get_player_by_name(session.player)
 	local step = player and session.recording:walked(tf.geometry.feet(player:get_pos()))
 	if step then
-		note(session, step)
+		note(session, step, session.before_walk)
 	end
 	if session.changed or at - session.seen.at >= LOOK_SECONDS then
 		look(session, at)

@@ -36,6 +36,12 @@ function recording:add(name, args, pos, detail)
 	return step
 end
 
+-- Is `pos` where the walk under way, if there is one, began?
+function recording:is_at_start(pos)
+	local from = self.stride_from
+	return pos.x == from.x and pos.z == from.z
+end
+
 local function heading(way)
 	if math.abs(way.x) >= math.abs(way.z) then
 		return way.x > 0 and "east" or "west", math.abs(way.x)
