@@ -4,7 +4,7 @@ max_line_length = 120
 exclude_files = {".venv", "run"}
 globals = {"townsfolk"}
 read_globals = {
-	"core", "vector", "ItemStack", "Settings", "VoxelArea", "VoxelManip", "doors", "player_api",
+	"core", "vector", "ItemStack", "Settings", "PcgRandom", "VoxelArea", "VoxelManip", "doors", "player_api",
 	table = {fields = {"copy", "indexof"}},
 	string = {fields = {"split", "trim"}},
 }

@@ -13,18 +13,17 @@ import random
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 from simulated_player import Heard, SimulatedPlayer, asking_the_way, met, short_with_direction, thumbs
+from villages import once, served, write_settings
 
 from townsfolk.config import Settings, load_settings
-from townsfolk.demo.children import Child, free_port, stopped_at_end
+from townsfolk.demo.children import free_port
 from townsfolk.promotion.nightly import REPORT
 from townsfolk.training.data import read_actions
 from townsfolk.training.data.rows import HELD_OUT, TRAIN, read_rows
@@ -33,7 +32,6 @@ from townsfolk.types import Observation
 WRONG = 0.1
 GAIN = 0.25
 """Of fresh contexts, on how many more the preference must be met."""
-START_S = 120
 
 
 @dataclass(frozen=True)
@@ -102,22 +100,11 @@ class Proof:
     def _learn(self, village: Village, scenes: Sequence[Observation]) -> dict[str, Any]:
         """Play, rate, sleep over it, and measure: each once."""
         village.home.mkdir(parents=True, exist_ok=True)
-        before = self._once(village, "before", lambda: self._measured(village))
-        self._once(village, "rated", lambda: self._rated(village, scenes))
-        night = self._once(village, "night", lambda: self._night(village))
-        after = self._once(village, "after", lambda: self._measured(village))
+        before = once(village.home / "before.json", lambda: self._measured(village))
+        once(village.home / "rated.json", lambda: self._rated(village, scenes))
+        night = once(village.home / "night.json", lambda: self._night(village))
+        after = once(village.home / "after.json", lambda: self._measured(village))
         return {"before": before["met"], "after": after["met"], **night}
-
-    def _once(self, village: Village, stage: str, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        file = village.home / f"{stage}.json"
-        if not file.exists():
-            print(f"{time.strftime('%H:%M:%S')} {village.name}: {stage}", flush=True)
-            text = json.dumps(act())
-            fresh = file.with_suffix(".tmp")
-            fresh.write_text(text, encoding="utf-8")
-            fresh.replace(file)
-        told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return told
 
     # --- stages ---------------------------------------------------------------------------------
 
@@ -147,20 +134,11 @@ class Proof:
     @contextmanager
     def _player(self, village: Village, game_id: str) -> Iterator[SimulatedPlayer]:
         config = self._config(village)
-        settings = load_settings(config)
-        command = [sys.executable, "-m", "townsfolk.cli", "serve", "--config", str(config)]
-        service = Child("the service", command, village.home / "serve.log")
-        url = f"http://127.0.0.1:{settings.http.port}"
-        with stopped_at_end([service]), httpx.Client(base_url=url, timeout=300) as http:
-            service.start()
-            _wait_until_ready(service, http)
+        with served(config, load_settings(config).http.port) as http:
             yield SimulatedPlayer(http, game_id, read_actions(self.data / "names"))
 
     def _config(self, village: Village) -> Path:
-        file = village.home / "settings.yaml"
-        text = village.settings(self.model).model_dump_json(indent=1)  # JSON is YAML
-        file.write_text(text, encoding="utf-8")
-        return file
+        return write_settings(village.settings(self.model), village.home / "settings.yaml")
 
 
 def proven(found: dict[str, dict[str, Any]]) -> bool:
@@ -186,19 +164,6 @@ def scenes(dataset: Path, file: str, persona: str, count: int) -> list[Observati
     if len(asked) < count:
         raise SystemExit(f"{count} scenes are asked for and {dataset / file} has {len(asked)}: ask for fewer")
     return asked[:count]
-
-
-def _wait_until_ready(service: Child, http: httpx.Client) -> None:
-    until = time.monotonic() + START_S
-    while time.monotonic() < until:
-        service.require_alive()
-        try:
-            if http.get("/readyz").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass  # it does not listen yet
-        time.sleep(0.5)
-    raise TimeoutError(f"the service was not ready within {START_S} s:\n{service.tail()}")
 
 
 def main() -> None:

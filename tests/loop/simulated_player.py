@@ -8,11 +8,12 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 import httpx
+from villages import decided, post
 
-from townsfolk.types import ActionSpec, Direction, EventKind, Game, Observation, StepRequest, words
+from townsfolk.types import ActionSpec, Direction, EventKind, Game, Observation, words
 
 DIRECTIONS = frozenset(get_args(Direction)) - {"here"}
 SHORT = 12
@@ -20,7 +21,6 @@ SHORT = 12
 AT_ONCE = 8
 PLAYERS = 40
 """Names that they go by: datasets are split by player."""
-WAIT_MS = 5_000
 ASKED = (
     "where is {}?",
     "which way is {}",
@@ -55,7 +55,7 @@ class SimulatedPlayer:
     def __init__(self, http: httpx.Client, game_id: str, actions: Sequence[ActionSpec]) -> None:
         self._http, self._game_id = http, game_id
         game = Game(game_id=game_id, actions=tuple(actions))
-        self._post("/v1/games", game.model_dump(mode="json"))
+        post(http, "/v1/games", game.model_dump(mode="json"))
         self._met = 0
 
     def play(self, scenes: Sequence[Observation]) -> Iterator[Heard]:
@@ -65,24 +65,16 @@ class SimulatedPlayer:
 
     def rate(self, heard: Heard, value: int) -> None:
         """One thumb, 1 or -1; returns when it is stored."""
-        self._post("/v1/ratings", {"turn_id": heard.turn_id, "player": heard.player, "value": value})
+        post(self._http, "/v1/ratings", {"turn_id": heard.turn_id, "player": heard.player, "value": value})
 
     def _together(self, scenes: Sequence[Observation]) -> list[Heard]:
         met = [self._as_new(scene) for scene in scenes]
         players = {scene.villager_id: scene.events[-1].who for scene in met}
-        reply = self._step(met)
-        decisions = list(reply["decisions"])
-        while reply["pending"]:
-            reply = self._step([])
-            decisions += reply["decisions"]
-        spoken: dict[str, list[dict[str, Any]]] = {}
-        for decision in decisions:
-            spoken.setdefault(decision["villager_id"], []).append(decision)
         return [
             Heard(
                 parts[0]["turn_id"], players[villager], " ".join(filter(None, (it["speech"] for it in parts)))
             )
-            for villager, parts in spoken.items()
+            for villager, parts in decided(self._http, self._game_id, met).items()
         ]
 
     def _as_new(self, scene: Observation) -> Observation:
@@ -90,16 +82,6 @@ class SimulatedPlayer:
         who = scene.events[-1].who
         known = re.sub(rf"\b{re.escape(who)}\b", f"{who}{self._met % PLAYERS}", scene.model_dump_json())
         return Observation.model_validate_json(known).model_copy(update={"villager_id": f"v{self._met}"})
-
-    def _step(self, scenes: Sequence[Observation]) -> dict[str, Any]:
-        request = StepRequest(game_id=self._game_id, observations=tuple(scenes), max_wait_ms=WAIT_MS)
-        told: dict[str, Any] = self._post("/v1/step", request.model_dump(mode="json")).json()
-        return told
-
-    def _post(self, path: str, body: Any) -> httpx.Response:
-        answer = self._http.post(path, json=body)
-        answer.raise_for_status()
-        return answer
 
 
 def asking_the_way(scenes: Sequence[Observation]) -> Iterator[Observation]:
