@@ -22,7 +22,7 @@ NUMBERS = words("""
     seventeen eighteen nineteen twenty
 """)
 NEAREST, FARTHEST = 2, 20
-"""Steps: what a villager sees, and `NUMBERS` has words for."""
+"""Steps, as far as `NUMBERS` has words; games tell of nodes up to 14 and creatures up to 16, by default."""
 MOST_NEAR, MOST_ADDED = 8, 4
 _RELATIVE = frozenset(words("just past beside next by between near behind before after halfway beyond elbow"))
 """Words that hang on how far one thing is from another."""
