@@ -17,10 +17,10 @@ from bench.chaos.service import PROCESSES, Place, ServiceProcess
 from bench.chaos.traffic import Books, Traffic
 from bench.promises import Row
 from tiny_model import write_random_adapter
+from townsfolk.disk import INCOMING
 from townsfolk.engine.adapters import read_adapter
 from townsfolk.engine.model import Model, open_model
 from townsfolk.errors import AdapterError
-from townsfolk.promotion.disk import INCOMING
 from townsfolk.promotion.registry import ADAPTER, SHORT, Record, Registry
 from townsfolk.types import LoadAdapter, PromoteAdapter, RollbackAdapter
 

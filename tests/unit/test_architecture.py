@@ -20,7 +20,7 @@ STAGES = (
     "training",
     "promotion",
 )
-COMMON = {"types", "errors", "config", "metrics", "__version__"}
+COMMON = {"types", "errors", "config", "metrics", "disk", "__version__"}
 
 
 def imported_rooms(stage: str) -> set[str]:

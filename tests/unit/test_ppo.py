@@ -1,6 +1,7 @@
 """PPO from end to end on a tiny model: rewards rise within bounds, crashed runs go on, astray ones stop."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -23,6 +24,7 @@ import peft
 import torch
 
 from townsfolk.training.stages import base, ppo
+from townsfolk.training.stages.ppo_checkpoint import Checkpoint, save_checkpoint
 from townsfolk.training.stages.ppo_judges import text_judge
 from townsfolk.training.stages.ppo_rollout import Sampled
 
@@ -123,6 +125,25 @@ def test_a_run_that_crashed_goes_on_to_the_same_adapter(served: ServedBase, tmp_
     resumed = ppo.run(broken, served, ROWS, quiet=True, judges=[even_tokens])
     assert resumed.adapter_hash == expected.adapter_hash
     assert [it["reward"] for it in logged(broken)] == [it["reward"] for it in logged(whole)]
+
+
+def test_a_checkpoint_is_on_the_disk_before_the_one_before_it_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[str, bool]] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        name = Path(os.readlink(f"/proc/self/fd/{descriptor}")).name
+        synced.append((name, (tmp_path / "checkpoint-1").exists()))
+        fsync(descriptor)
+
+    save_checkpoint(tmp_path, Checkpoint(1, {"head": {"bias": torch.zeros(1)}}, {"kl": 1.0}))
+    monkeypatch.setattr("os.fsync", noted)
+    save_checkpoint(tmp_path, Checkpoint(2, {"head": {"bias": torch.ones(1)}}, {"kl": 2.0}))
+    names = ("state.safetensors", "state.json", "whole", tmp_path.name)
+    assert synced == [(name, True) for name in names]
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint-2"]
 
 
 def test_the_reward_model_judges_as_its_adapter_alone_does(served: ServedBase, tmp_path: Path) -> None:

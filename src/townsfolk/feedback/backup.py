@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
+from townsfolk.disk import sync
 from townsfolk.errors import StoreError
 from townsfolk.feedback.models import Base
 
@@ -34,8 +35,7 @@ def backup(url: URL, file: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=".backup-", dir=file.parent) as folder:
             fresh = Path(folder) / file.name
             copy(url, fresh)
-            with fresh.open("rb+") as written:
-                os.fsync(written.fileno())
+            sync(fresh)
             fresh.replace(file)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"no backup was made to {file}: {error}") from error

@@ -25,6 +25,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from townsfolk.disk import sync
 from townsfolk.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -161,7 +162,7 @@ class Spool:
         path = self._folder / f"{first:016d}.jsonl"
         # A file of this name can only be a last segment without one good record: it may be emptied.
         writer = FileIO(path, "w")
-        _sync_folder(self._folder)
+        sync(self._folder)
         with self._mutex:
             self._segments = [old for old in self._segments if old.path != path]
             self._segments.append(_Segment(path, first, 0))
@@ -247,15 +248,14 @@ def _identity(folder: Path) -> str:
             file.write(name)
             file.flush()
             os.fsync(file.fileno())
-        _sync_folder(folder)
+        sync(folder)
     return name
 
 
 def _find_segments(folder: Path) -> list[_Segment]:
     paths = sorted(path for path in folder.glob("*.jsonl") if path.stem.isdigit())
     for path in paths[-1:]:
-        with path.open("rb+") as file:  # what the last run wrote without its fsync is about to be applied
-            os.fsync(file.fileno())
+        sync(path)  # what the last run wrote without its fsync is about to be applied
     return [_Segment(path, int(path.stem), path.stat().st_size) for path in paths]
 
 
@@ -270,11 +270,3 @@ def _seqs(path: Path) -> Iterator[int]:
         for line in file:
             if (record := _decode(line)) is not None:
                 yield record.seq
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

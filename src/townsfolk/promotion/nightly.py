@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from townsfolk.disk import locked, write_whole
 from townsfolk.errors import InvalidRequest
-from townsfolk.promotion.disk import locked, write_whole
 from townsfolk.types import Message
 
 RESULT, REPORT, PAGE = "result.json", "report.json", "report.md"

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from townsfolk.disk import copy_whole, locked, write_whole
 from townsfolk.errors import AdapterError, InvalidRequest, UnknownName
-from townsfolk.promotion.disk import copy_whole, locked, write_whole
 from townsfolk.types import AdapterChange, ChangeKind, Manifest, Message, Standing, faults_told
 
 ADAPTER, MANIFEST, EVALUATION, VERDICT = "adapter", "manifest.json", "evaluation.json", "verdict.json"

@@ -1,6 +1,7 @@
 """A PPO run's state on disk: tensors as safetensors, the rest as JSON, nothing pickled.
 
-A checkpoint is a folder that is there whole or not at all, so a run that is killed goes on from the last one.
+A checkpoint is a folder that is there whole or not at all, and on the disk before the one before it goes: a
+run that is killed, or whose machine is, goes on from the last one.
 """
 
 import json
@@ -13,6 +14,8 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from townsfolk.disk import sync
 
 TENSORS, FACTS = "state.safetensors", "state.json"
 
@@ -44,7 +47,10 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
             {name: tensor.detach().cpu().contiguous() for name, tensor in flat.items()}, whole / TENSORS
         )
         (whole / FACTS).write_text(json.dumps(dict(checkpoint.facts)), encoding="utf-8")
+        for path in (whole / TENSORS, whole / FACTS, whole):
+            sync(path)
         whole.rename(folder / f"checkpoint-{checkpoint.step}")
+        sync(folder)
     for path in older:
         shutil.rmtree(path)
 

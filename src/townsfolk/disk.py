@@ -29,7 +29,7 @@ def write_whole(file: Path, data: bytes) -> None:
     incoming = file.with_name(f"{INCOMING}{file.name}")
     _write(incoming, data)
     incoming.replace(file)
-    sync_folder(file.parent)
+    sync(file.parent)
 
 
 def copy_whole(source: Path, names: Iterable[str], target: Path) -> None:
@@ -45,14 +45,14 @@ def copy_whole(source: Path, names: Iterable[str], target: Path) -> None:
         (incoming / name).parent.mkdir(parents=True, exist_ok=True)
         _write(incoming / name, (source / name).read_bytes())
     for folder, _, _ in os.walk(incoming):
-        sync_folder(Path(folder))
+        sync(Path(folder))
     incoming.rename(target)
-    sync_folder(target.parent)
+    sync(target.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make what a file holds durable, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
