@@ -210,6 +210,8 @@ class PromotionSettings(Section):
 
     registry_dir: HomePath = Field(default_factory=lambda: default_home() / "registry")
     """Where versions of adapters are kept, and which of them serve."""
+    keep_changes: int = Field(default=1_000, ge=10, le=100_000)
+    """Changes kept in the registry's history; of older ones only the last trial of each version stays."""
     canary_share: float = Field(default=1, gt=0, le=1)
     """Share of the villagers served with a version on trial; always the same villagers."""
     trial_turns: int = Field(default=200, ge=0, le=100_000)

@@ -66,6 +66,20 @@ def test_a_promoted_version_outlives_a_restart(rooms: Rooms, settings: Settings,
     again.close()
 
 
+def test_what_the_registry_keeps_no_more_is_in_the_store(settings: Settings) -> None:
+    promotion = settings.promotion.model_copy(update={"keep_changes": 10})
+    rooms = Rooms.open(settings.model_copy(update={"promotion": promotion}))
+    for number in range(40):
+        rooms.promotions.registry.note("explorer", "refused", f"{number:064}", ("worse",))
+        if number % 7 == 0:
+            rooms.promotions.follow()
+    rooms.promotions.follow()
+    rooms.store.drain()
+    assert len(rooms.promotions.registry.history()) == 10
+    assert rooms.store.counts()["adapter_changes"] == 40
+    rooms.close()
+
+
 def test_what_was_promoted_meanwhile_is_followed(rooms: Rooms, tmp_path: Path) -> None:
     version = added(rooms, tmp_path, 1)
     rooms.promotions.registry.promote("explorer", version, 1)

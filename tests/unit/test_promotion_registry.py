@@ -15,6 +15,8 @@ from townsfolk.promotion.registry import ADAPTER_FILES, Record, Registry
 from townsfolk.types import Manifest
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
+KEPT = 10
+"""Changes of the history, where it is to be short."""
 PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload(["townsfolk.promotion.registry"])
 
@@ -115,6 +117,23 @@ def test_what_is_live_needs_no_trial(registry: Registry) -> None:
     assert registry.promote("guard", A, 0.5).trial == ""
 
 
+def test_the_history_keeps_what_is_late_and_how_to_name_a_version(registry: Registry) -> None:
+    short = Registry(registry.folder, keep=KEPT)
+    for version in (A, B, A):
+        short.promote("guard", version, 1)
+    for number in range(3 * KEPT):
+        short.note("guard", "refused", f"{number:064}", ("worse",))
+    history = short.history()
+    assert [(it.kind, it.version[0]) for it in history[:-KEPT]] == [("tried", "b"), ("tried", "a")]
+    assert {it.kind for it in history[-KEPT:]} == {"refused"}
+    assert history[-1].version == f"{3 * KEPT - 1:064}"
+    assert short.versions("guard") == (A, B)
+    assert short.record("guard").trial
+    short.promote("guard", B, 1)
+    assert short.tried_before("guard", B)
+    assert not short.tried_before("guard", C)
+
+
 def test_a_broken_file_is_told(registry: Registry) -> None:
     assert registry.record("guard") == Record()
     (registry.folder / "registry.json").write_text('{"personas": ')
@@ -124,7 +143,7 @@ def test_a_broken_file_is_told(registry: Registry) -> None:
 
 def write_for_ever(home: Path, run: str) -> None:
     """Add, promote, confirm and roll back until killed."""
-    registry, number = Registry(home / "registry"), 0
+    registry, number = Registry(home / "registry", KEPT), 0
     while True:
         version = f"{run}{number:04d}".ljust(64, "0")
         registry.add("guard", trained(home / f"run{run}", version * 2_000), version)
@@ -137,13 +156,13 @@ def write_for_ever(home: Path, run: str) -> None:
 
 
 def test_killed_writers_leave_it_whole(tmp_path: Path) -> None:
-    chance, registry = random.Random(3), Registry(tmp_path / "registry")
+    chance, registry = random.Random(3), Registry(tmp_path / "registry", KEPT)
     for run in "012345":
-        before = len(registry.history())
+        before = registry.history()[-1:]
         writers = [PROCESSES.Process(target=write_for_ever, args=(tmp_path, run + side)) for side in "ef"]
         for writer in writers:
             writer.start()
-        while len(registry.history()) == before:
+        while registry.history()[-1:] == before:
             time.sleep(0.005)
         time.sleep(chance.uniform(0, 0.2))
         for writer in writers:
@@ -160,6 +179,8 @@ def _is_whole(registry: Registry) -> None:
         for name in ADAPTER_FILES:
             file = registry.folder_of("guard", version) / name
             assert file.read_text() == version * 2_000
-    assert len({change.id for change in registry.history()}) == len(registry.history())
+    history = registry.history()
+    assert len({change.id for change in history}) == len(history)
+    assert all(change.kind == "tried" for change in history[:-KEPT])
     registry.note("guard", "passed", A, ("still works",))
     assert json.loads((registry.folder / "registry.json").read_text())["history"][-1]["kind"] == "passed"

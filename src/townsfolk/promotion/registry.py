@@ -25,6 +25,7 @@ ADAPTER_FILES = (f"{ADAPTER}/adapter_config.json", f"{ADAPTER}/adapter_model.saf
 SHIPPED = ""
 """The version that is the persona's own folder."""
 SHORT = 16
+KEPT = 1_000
 
 
 class Trial(Message):
@@ -59,8 +60,9 @@ class Ledger(Message):
 class Registry:
     """Safe to use from several processes and threads at once; readers need no lock."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, keep: int = KEPT) -> None:
+        """Args: keep: changes that the history holds (see `_kept`)."""
+        self.folder, self._keep = folder, keep
         self._file = folder / "registry.json"
 
     # --- versions -------------------------------------------------------------------------------
@@ -107,7 +109,7 @@ class Registry:
         return self._read().personas.get(persona, Record())
 
     def history(self) -> tuple[AdapterChange, ...]:
-        """All that was decided, the latest last. Raises as `record`."""
+        """What was decided lately, the latest last. Raises as `record`."""
         return self._read().history
 
     def tried_before(self, persona: str, version: str) -> bool:
@@ -187,9 +189,20 @@ class Registry:
                 reasons=reasons,
                 at=time.time(),
             )
-            whole = Ledger(personas={**ledger.personas, persona: record}, history=(*ledger.history, change))
+            history = self._kept((*ledger.history, change))
+            whole = Ledger(personas={**ledger.personas, persona: record}, history=history)
             write_whole(self._file, whole.model_dump_json(indent=1).encode())
         return standing(persona, record)
+
+    def _kept(self, history: tuple[AdapterChange, ...]) -> tuple[AdapterChange, ...]:
+        """The last `keep` changes, and before them the last trial of each version that is here.
+
+        By that the version can be named, and its next trial is known to be another one.
+        """
+        earlier, latest = history[: -self._keep], history[-self._keep :]
+        tried = {(it.name, it.version): it for it in earlier if it.kind == "tried"}
+        here = {it.id for who, it in tried.items() if self.folder_of(*who).is_dir()}
+        return (*(it for it in earlier if it.id in here), *latest)
 
     def _read(self) -> Ledger:
         try:

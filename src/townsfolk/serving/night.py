@@ -71,7 +71,7 @@ class NightPlan:
 
     @property
     def _registry(self) -> Registry:
-        return Registry(self.settings.promotion.registry_dir)
+        return Registry(self.settings.promotion.registry_dir, self.settings.promotion.keep_changes)
 
     # --- data -----------------------------------------------------------------------------------
 

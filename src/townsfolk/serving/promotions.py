@@ -37,9 +37,9 @@ class Promotions:
         """Args: base_hash: of the base model that is served."""
         self._shelf, self._library, self._store, self._settings = shelf, library, store, settings
         self._base_hash = base_hash
-        self.registry = Registry(settings.registry_dir)
+        self.registry = Registry(settings.registry_dir, settings.keep_changes)
         self._followed: dict[str, Record] = {}
-        self._recorded = 0  # of the registry's history, how much the store was told
+        self._recorded = ""  # the last change of the registry's history that the store was told
         self._following = threading.Lock()
 
     def follow(self) -> list[str]:
@@ -149,6 +149,9 @@ class Promotions:
         return Source(self.registry.folder_of(name, version) / ADAPTER, version)
 
     def _record_history(self) -> None:
+        """Tell the store what is new; what it knows already stays as it is."""
         history = self.registry.history()
-        self._store.record_changes(history[self._recorded :])
-        self._recorded = len(history)
+        ids = [change.id for change in history]
+        told = ids.index(self._recorded) + 1 if self._recorded in ids else 0
+        self._store.record_changes(history[told:])
+        self._recorded = ids[-1] if ids else ""
