@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,20 +12,33 @@ from store_writer import new_turn, settings_in
 from tiny_model import tiny_settings
 from townsfolk.config import PolicySettings
 from townsfolk.feedback.store import Store
+from townsfolk.personas import PersonaLibrary
 from townsfolk.policy.check import Policy, Proposal
 from townsfolk.policy.limits import DAY
 from townsfolk.policy.rules import Rules
 from townsfolk.serving import Rooms
+from townsfolk.serving.decode import Draft
+from townsfolk.serving.judge import Judge
 from townsfolk.serving.recall import recall
-from townsfolk.types import Action, ActionSpec, Verdict
+from townsfolk.types import Action, ActionSpec, Position, Verdict
 
 MOST = 5
-RULES = {
+RULES: dict[str, Any] = {
     "version": 1,
     "max_text": 300,
     "limits": {"waving": {"actions": ["wave"], "per_day": MOST, "reason": "the arm is tired"}},
 }
 WAVE = ActionSpec(name="wave")
+SQUARE = {
+    **RULES,
+    "areas": {
+        "square": {"from": [-5, -5, -5], "to": [5, 5, 5]},
+        "gate": {"from": [4, -5, 4], "to": [9, 5, 9]},
+    },
+    "limits": {"waving": {**RULES["limits"]["waving"], "areas": ["square"]}},
+}
+"""The same limit for one area alone."""
+IN_THE_SQUARE, AT_THE_GATE, IN_BOTH = (Position(x=at, y=0, z=at) for at in (0, 9, 5))
 
 
 @pytest.fixture
@@ -34,7 +48,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-def waved(store: Store, at: float, *, allowed: bool = True) -> None:
+def waved(store: Store, at: float, *, allowed: bool = True, areas: str | None = None) -> None:
     """As often as a villager may in a day, in turns that began at the Unix time `at` and soon after."""
     for number in range(MOST):
         turn = new_turn(f"{at}-{number}").model_copy(
@@ -42,20 +56,21 @@ def waved(store: Store, at: float, *, allowed: bool = True) -> None:
                 "started_at": at + number,
                 "actions": (Action(name="wave"),),
                 "verdicts": (Verdict(allowed=allowed),),
+                "areas": areas,
             }
         )
         store.record_turn(turn)
     store.drain()
 
 
-def rule_against(policy: Policy, villager: str = "g/ada") -> str:
+def rule_against(policy: Policy, villager: str = "g/ada", at: Position | None = None) -> str:
     """The rule that forbids one more; empty: none does."""
-    proposal = Proposal("guard", ("wave",), Action(name="wave"), WAVE, villager)
+    proposal = Proposal("guard", ("wave",), Action(name="wave"), WAVE, villager, at)
     return policy.check(proposal, time.monotonic()).rule
 
 
-def recalled(store: Store) -> Policy:
-    policy = Policy(PolicySettings(), Rules.model_validate(RULES))
+def recalled(store: Store, rules: dict[str, Any] = RULES) -> Policy:
+    policy = Policy(PolicySettings(), Rules.model_validate(rules))
     recall(policy, store)
     return policy
 
@@ -80,6 +95,28 @@ def test_what_was_done_within_a_day_counts(store: Store, ago: float, rule: str) 
 def test_what_was_refused_does_not_count(store: Store) -> None:
     waved(store, time.time() - 60, allowed=False)
     assert rule_against(recalled(store)) == ""
+
+
+@pytest.mark.parametrize(
+    ("areas", "rule"),
+    [("square", "waving"), ("gate,square", "waving"), ("gate", ""), ("", ""), (None, "waving")],
+)
+def test_a_limit_of_an_area_counts_what_was_done_there(store: Store, areas: str | None, rule: str) -> None:
+    waved(store, time.time() - 60, areas=areas)
+    policy = recalled(store, SQUARE)
+    assert rule_against(policy, at=IN_THE_SQUARE) == rule
+    assert rule_against(policy, at=AT_THE_GATE) == ""
+
+
+@pytest.mark.parametrize(
+    ("at", "areas"),
+    [(IN_THE_SQUARE, "square"), (AT_THE_GATE, "gate"), (IN_BOTH, "square,gate"), (None, None)],
+)
+def test_a_turn_names_the_areas_it_was_in(store: Store, at: Position | None, areas: str | None) -> None:
+    policy, guard = Policy(PolicySettings(), Rules.model_validate(SQUARE)), PersonaLibrary.read().get("guard")
+    store.record_turn(Judge(policy, guard, {}, "g/ada", at).record("t", "", Draft(), None, time.time()))
+    store.drain()
+    assert store.read_turn("t").areas == areas
 
 
 def test_without_the_database_limits_begin_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -19,6 +19,8 @@ class Did:
     villager_id: str
     persona: str
     action: str
+    areas: str | None
+    """As `Turn.areas`."""
     times: int
     at: float
     """Of the last of them: Unix time in seconds."""
@@ -26,7 +28,7 @@ class Did:
 
 def done_between(session: Session, since: float, until: float) -> Iterator[Did]:
     """Actions that policy allowed, of turns that began between these Unix times."""
-    who = (TurnRow.game_id, TurnRow.villager_id, TurnRow.persona, ActionRow.name)
+    who = (TurnRow.game_id, TurnRow.villager_id, TurnRow.persona, ActionRow.name, TurnRow.areas)
     query = (
         select(*who, func.count(), func.max(TurnRow.started_at))
         .join(TurnRow, TurnRow.turn_id == ActionRow.turn_id)

@@ -75,6 +75,9 @@ class TurnRow(Base):
     cached_tokens: Mapped[int] = mapped_column(Integer, doc="of these, already in the KV cache")
     reply_tokens: Mapped[int] = mapped_column(Integer, doc="tokens of the reply")
     finish: Mapped[str] = mapped_column(String(16), doc="stop, length, cancelled, late or error")
+    areas: Mapped[str | None] = mapped_column(
+        Text, doc="of the rules file, those that the villager stood in, with commas between; NULL: not known"
+    )
 
     __table_args__ = (
         Index(None, "game_id", "villager_id", "started_at"),

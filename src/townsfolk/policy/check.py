@@ -94,13 +94,22 @@ class Policy:
             return _refuse("speech", f"{text[:40]!r} begins like a command; begin with a word")
         return self._check_text(text) or ALLOWED
 
-    def recall(self, persona: str, action: str, villager: str, at: float, times: int) -> None:
-        """Count what was allowed before the start, against limits of all areas: where it was is not known.
+    def areas_at(self, at: Position | None) -> str | None:
+        """The areas that hold a place, as `Turn.areas` has them; None: it is not known."""
+        areas = self._rules.areas_at(at)
+        return None if areas is None else ",".join(areas)
+
+    def recall(
+        self, persona: str, action: str, villager: str, areas: str | None, at: float, times: int
+    ) -> None:
+        """Count what was allowed before the start.
 
         Args:
+            areas: where it was, as `areas_at` told; None: limits of all areas count it.
             at: when, on the clock that `check` goes by.
         """
-        self._limits.count(villager, self._limiting(action, persona, None), at, times)
+        where = None if areas is None else areas.split(",")
+        self._limits.count(villager, self._limiting(action, persona, where), at, times)
 
     def freeze(self, villager: str, why: str, now: float, seconds: float | None = None) -> None:
         """Refuse what `villager` proposes for `seconds` (None: the setting's); never shortens a freeze."""
@@ -136,8 +145,9 @@ class Policy:
         return slot.model_copy(update={"choices": tuple(left)})
 
     def _check_permissions(self, action: str, persona: str, at: Position | None) -> Verdict | None:
+        areas = self._rules.areas_at(at)
         for rule, permission in self._rules.permissions.items():
-            if permission.fits(persona, at, self._rules.areas) and permission.forbids(action):
+            if permission.fits(persona, areas) and permission.forbids(action):
                 return _refuse(rule, f"{action}: {permission.reason}")
         return None
 
@@ -164,7 +174,8 @@ class Policy:
         return None
 
     def _check_limits(self, proposal: Proposal, now: float, counted: bool) -> Verdict | None:
-        fitting = self._limiting(proposal.action.name, proposal.persona, proposal.at)
+        areas = self._rules.areas_at(proposal.at)
+        fitting = self._limiting(proposal.action.name, proposal.persona, areas)
         if reached := self._limits.refusal(proposal.villager, fitting, now):
             name, told = reached
             return _refuse(name, f"{proposal.action.name}: {self._rules.limits[name].reason}: {told}")
@@ -172,11 +183,11 @@ class Policy:
             self._limits.count(proposal.villager, fitting, now)
         return None
 
-    def _limiting(self, action: str, persona: str, at: Position | None) -> list[str]:
+    def _limiting(self, action: str, persona: str, areas: Collection[str] | None) -> list[str]:
         return [
             name
             for name, limit in self._rules.limits.items()
-            if limit.counts(action) and limit.fits(persona, at, self._rules.areas)
+            if limit.counts(action) and limit.fits(persona, areas)
         ]
 
 

@@ -61,11 +61,11 @@ class _Scope(_Section):
     areas: tuple[RuleName, ...] = ()
     reason: Reason
 
-    def fits(self, persona: str, at: Position | None, areas: dict[str, Area]) -> bool:
+    def fits(self, persona: str, areas: Collection[str] | None) -> bool:
         """Whether the rule is for this persona here. One for an area holds where the place is not known."""
         if self.personas and persona not in self.personas:
             return False
-        return not self.areas or at is None or any(areas[name].holds(at) for name in self.areas)
+        return not self.areas or areas is None or any(name in areas for name in self.areas)
 
 
 class Permission(_Scope):
@@ -157,6 +157,10 @@ class Rules(_Section):
             if unknown := ", ".join(sorted(set(rule.areas) - set(self.areas))):
                 raise ValueError(f"{name} names area {unknown}, which areas does not hold: add it there")
         return self
+
+    def areas_at(self, at: Position | None) -> Collection[str] | None:
+        """The areas that hold a place; None: it is not known."""
+        return None if at is None else [name for name, area in self.areas.items() if area.holds(at)]
 
     def freezing(self) -> Collection[str]:
         """Names of the rules that a villager is frozen for breaking."""

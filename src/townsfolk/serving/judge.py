@@ -67,6 +67,7 @@ class Judge:
             started_at=started,
             reply_tokens=draft.tokens,
             finish=draft.finish,
+            areas=self.policy.areas_at(self.at),
             **asdict(draft.timings or Timings(0, 0, 0, 0, 0)),
         )
 

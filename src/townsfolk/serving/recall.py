@@ -25,4 +25,5 @@ def recall(policy: Policy, store: Store) -> None:
         return
     for did in lately:
         villager = f"{did.game_id}/{did.villager_id}"
-        policy.recall(did.persona, did.action, villager, clock - max(0, now - did.at), did.times)
+        at = clock - max(0, now - did.at)
+        policy.recall(did.persona, did.action, villager, did.areas, at, did.times)

@@ -162,3 +162,5 @@ class Turn(Message):
     """Of the prompt's tokens, how many were in the KV cache already."""
     reply_tokens: int = 0
     finish: Literal["stop", "length", "cancelled", "late", "error"] = "stop"
+    areas: str | None = None
+    """Of the rules file, those that the villager stood in, with commas between; None: not known."""
