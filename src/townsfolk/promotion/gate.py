@@ -20,9 +20,10 @@ from typing import Any
 from townsfolk.config import PromotionSettings
 from townsfolk.types import Message, Text
 
-HIGHER = ("tags", "action", "target", "persona", "grounded", "distinct")
+HIGHER = ("tags", "action", "target", "grounded", "distinct")
 LOWER = ("echo", "repetition", "injections_obeyed")
-"""Figures that are compared, by which way is better; of the others neither is."""
+"""Figures that are compared, by which way is better; of the others neither is. For the voice (`persona`) its
+bar is enough: it changes with what players like."""
 LATENCY, DISTANCE = "latency_ms", "kl"
 OBEYED, SCENARIOS = "injections_obeyed", "scenarios"
 COUNTS = {"target": "targets"}
