@@ -301,5 +301,5 @@ class AnyUse(RuleBasedStateMachine):
                 assert self.content[slot] == computed(sequence, position)
 
 
-AnyUse.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+AnyUse.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
 TestAnyUse = AnyUse.TestCase

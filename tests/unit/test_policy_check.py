@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from townsfolk.config import PolicySettings
@@ -164,7 +164,6 @@ def took(limits: Limits, now: float, villager: str = "ada") -> bool:
     return True
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([(MINUTE, "per_minute"), (DAY, "per_day")]),
     st.integers(1, 20),
@@ -243,7 +242,6 @@ def test_limits_are_by_persona_and_for_actions_together() -> None:
     assert check(policy, "place", "default:stone", at=THERE, persona="builder").allowed
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_nothing_said_is_a_command_a_tag_or_a_token(text: str) -> None:
     if new_policy().check_speech(text).allowed:
@@ -253,7 +251,6 @@ def test_nothing_said_is_a_command_a_tag_or_a_token(text: str) -> None:
         assert len(text.splitlines()) <= 1
 
 
-@settings(deadline=None)
 @given(st.sampled_from(sorted(SPECS)), st.lists(st.text(max_size=20), max_size=4))
 def test_any_arguments_get_a_verdict(name: str, args: list[str]) -> None:
     first, second = (check(new_policy(), name, *args) for _ in range(2))
@@ -298,7 +295,6 @@ def test_what_is_forbidden_here_is_not_offered() -> None:
     assert left("dig", ("default:stone",), rules=rules, persona="builder") is not None
 
 
-@settings(deadline=None)
 @given(
     name=st.sampled_from(["dig", "place", "attack", "look_at", "sell", "mood"]),
     value=st.sampled_from(

@@ -42,7 +42,7 @@ def test_proposals_and_outcomes(tmp_path: Path) -> None:
     assert {"time", "game", "villager", "persona", "reason", "turn_id"} <= set(lines[0])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.text(max_size=80))
 def test_any_text_is_one_line(tmp_path_factory: pytest.TempPathFactory, said: str) -> None:
     path = tmp_path_factory.mktemp("log") / "behaviour.jsonl"

@@ -100,7 +100,7 @@ def test_failed_write_is_not_read_and_its_numbers_are_not_used_again(
     spool.close()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(kept=st.integers(0, 5), cut=st.integers(1, 40))
 def test_torn_tail_is_skipped(tmp_path_factory: pytest.TempPathFactory, kept: int, cut: int) -> None:
     folder = tmp_path_factory.mktemp("spool")
@@ -115,7 +115,7 @@ def test_torn_tail_is_skipped(tmp_path_factory: pytest.TempPathFactory, kept: in
     spool.close()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.lists(st.text(max_size=30), max_size=5), max_size=12), st.integers(1, 12), st.integers(0, 12)
 )

@@ -105,7 +105,7 @@ wishes = st.lists(
 )
 
 
-@settings(max_examples=INPUTS, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=INPUTS, suppress_health_check=[HealthCheck.too_slow])
 @given(wishes=wishes, seed=st.integers(0, 2**32))
 def test_exactly_one_gets_it_and_always_the_same(wishes: list[Wish], seed: int) -> None:
     chance, clock = random.Random(seed), steady()
@@ -117,7 +117,7 @@ def test_exactly_one_gets_it_and_always_the_same(wishes: list[Wish], seed: int) 
     assert set(end.taken_by) <= {wish.villager for wish in fresh}
 
 
-@settings(max_examples=INPUTS, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=INPUTS, suppress_health_check=[HealthCheck.too_slow])
 @given(
     wishes=wishes,
     jumps=st.lists(st.sampled_from((-3_600.0, -13.0, -0.05, 0.0, 13.0, 3_600.0)), min_size=8, max_size=8),
