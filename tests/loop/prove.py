@@ -4,7 +4,7 @@
 
 Three villages, each with a home of its own, one after the other: the player's thumbs are honest but for a
 tenth; inverted; and twenty of them are drawn by lot. Every stage leaves a file, so that a run that was cut
-off goes on; the last one is `proof.json`. Hours on two cores: not for CI.
+off goes on; the last one is `proof.json`. About an hour on two cores: not for CI.
 """
 
 import argparse
