@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from contract_service import ContractService, Mode
+from contract_service import SLOW_SECONDS, ContractService, Mode
 
 from server import REPOSITORY, TOWNSFOLK_MOD, LuantiServer
 from townsfolk.demo.player import Player
@@ -21,7 +21,6 @@ pytestmark = pytest.mark.game
 
 OTHERS = ("Abel", "Bea", "Cato", "Dora", "Emil", "Fay", "Gus", "Hild", "Ivo")
 SOON = TICK_SECONDS = 5
-MAX_STEP_SECONDS = 0.2
 POLL_SECONDS = 0.05
 
 
@@ -322,9 +321,10 @@ def test_who_gets_no_answer_is_told(village: Village) -> None:
 
 
 def test_the_server_never_waited(village: Village) -> None:
+    """Not even for a service that took `SLOW_SECONDS`; a busy machine alone makes steps long, too."""
     longest = re.search(r"longest step ([0-9.]+) s", village.status())
     assert longest
-    assert 0 < float(longest[1]) < MAX_STEP_SECONDS, village.status()
+    assert 0 < float(longest[1]) < SLOW_SECONDS / 5, village.status()
 
 
 def test_without_http_the_log_says_what_to_do(tmp_path: Path) -> None:
