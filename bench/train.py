@@ -121,7 +121,7 @@ def _peer(config: SftConfig, served: ServedBase, rows: Rows, settings: dict[str,
         }
         for row in rows.train
     ]
-    ours = trainers.trl_arguments(config, config.output_dir / "peer", trl.SFTConfig).to_dict()
+    ours = trainers.arguments(config, config.output_dir / "peer", trl.SFTConfig).to_dict()
     same = {
         key: ours[key]
         for key in (
