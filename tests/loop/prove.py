@@ -10,7 +10,6 @@ off goes on; the last one is `proof.json`. About an hour on two cores: not for C
 import argparse
 import json
 import random
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -20,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from simulated_player import Heard, SimulatedPlayer, asking_the_way, met, short_with_direction, thumbs
-from villages import once, served, write_settings
+from villages import once, served, settings_in, write_settings
 
 from townsfolk.config import Settings, load_settings
-from townsfolk.demo.children import free_port
 from townsfolk.promotion.nightly import REPORT
 from townsfolk.training.data import read_actions
 from townsfolk.training.data.rows import HELD_OUT, TRAIN, read_rows
@@ -49,15 +47,9 @@ class Village:
 
     def settings(self, model: Path) -> Settings:
         """Everything it keeps is in `home`; no trial, so that what the gate passes is live at once."""
-        return load_settings(
-            engine={"model": model},
-            http={"port": free_port(socket.SOCK_STREAM)},
-            grpc={"enabled": False},
-            store={
-                "url": f"sqlite:///{self.home / 'village.db'}",
-                "spool_dir": self.home / "spool",
-                "behaviour_log": self.home / "behaviour.jsonl",
-            },
+        return settings_in(
+            self.home,
+            model,
             promotion={"registry_dir": self.home / "registry", "trial_turns": 0},
             nightly={"home": self.home / "nights"},
         )

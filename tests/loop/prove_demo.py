@@ -13,7 +13,6 @@ import argparse
 import json
 import random
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -28,10 +27,9 @@ import httpx
 import yaml
 from demonstrations import BLOCKS, NEW_BLOCK, OTHER_ITEM, Demo, drawn, in_row, left_alone, show
 from rich.progress import track
-from villages import decided, once, post, served, write_settings
+from villages import decided, once, post, served, settings_in, write_settings
 
 from townsfolk.config import Settings, load_settings
-from townsfolk.demo.children import free_port
 from townsfolk.personas.library import SHIPPED
 from townsfolk.serving.harvest import DEMOS, harvest
 from townsfolk.training.data import read_actions
@@ -167,15 +165,9 @@ class Proof:
             yield http
 
     def _settings(self, home: Path, adapter: Path | None) -> Settings:
-        return load_settings(
-            engine={"model": self.model},
-            http={"port": free_port(socket.SOCK_STREAM)},
-            grpc={"enabled": False},
-            store={
-                "url": f"sqlite:///{home / 'village.db'}",
-                "spool_dir": home / "spool",
-                "behaviour_log": home / "behaviour.jsonl",
-            },
+        return settings_in(
+            home,
+            self.model,
             promotion={"registry_dir": home / "registry"},
             personas_dirs=(write_builder(home / "personas", adapter),) if adapter else (),
         )

@@ -4,6 +4,7 @@ It refuses to know what is proven.
 """
 
 import json
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,8 +14,8 @@ from typing import Any
 
 import httpx
 
-from townsfolk.config import Settings
-from townsfolk.demo.children import Child, stopped_at_end
+from townsfolk.config import Settings, load_settings
+from townsfolk.demo.children import Child, free_port, stopped_at_end
 from townsfolk.types import Observation, StepRequest
 
 START_S = 120
@@ -31,6 +32,21 @@ def once(file: Path, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         fresh.replace(file)
     told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return told
+
+
+def settings_in(home: Path, model: Path, **sections: Any) -> Settings:
+    """Of a service on a free port that keeps all it has in `home`; `sections` are whatever else is set."""
+    return load_settings(
+        engine={"model": model},
+        http={"port": free_port(socket.SOCK_STREAM)},
+        grpc={"enabled": False},
+        store={
+            "url": f"sqlite:///{home / 'village.db'}",
+            "spool_dir": home / "spool",
+            "behaviour_log": home / "behaviour.jsonl",
+        },
+        **sections,
+    )
 
 
 def write_settings(settings: Settings, file: Path) -> Path:

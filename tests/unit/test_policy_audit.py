@@ -94,18 +94,28 @@ def test_words_without_end_are_found() -> None:
     assert audit([], player) == []
 
 
+def store_in(folder: Path) -> StoreSettings:
+    return StoreSettings(
+        url=f"sqlite:///{folder / 'a.db'}", spool_dir=folder / "spool", behaviour_log=folder / "b.jsonl"
+    )
+
+
+def fail_again_and_again(store: Store, place: str) -> None:
+    """Ada goes five times to `place`, and never gets there."""
+    for number in range(5):
+        turn = new_turn(f"t{number}", 7_200.0 + number, "ada", Action(name="goto", args=(place,)))
+        store.record_turn(turn)
+        told = Outcome(turn_id=turn.turn_id, villager_id="ada", action=f"goto {place}", verdict="failed")
+        store.record_outcomes("g", [told])
+    store.drain()
+
+
 def test_a_finding_is_flagged_once(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'a.db'}"
-    settings = StoreSettings(url=url, spool_dir=tmp_path / "spool", behaviour_log=tmp_path / "b.jsonl")
+    settings = store_in(tmp_path)
     command = [sys.executable, "-m", "townsfolk.cli", "audit", "--json", "--hours", "1000000"]
     with closing(Store.open(settings)) as store:
-        for number in range(5):
-            turn = new_turn(f"t{number}", 7_200.0 + number, "ada", Action(name="goto", args=("home",)))
-            store.record_turn(turn)
-            told = Outcome(turn_id=turn.turn_id, villager_id="ada", action="goto home", verdict="failed")
-            store.record_outcomes("g", [told])
-        store.drain()
-        environment = {"TOWNSFOLK_STORE__URL": url, "HOME": str(tmp_path)}
+        fail_again_and_again(store, "home")
+        environment = {"TOWNSFOLK_STORE__URL": settings.url, "HOME": str(tmp_path)}
         first, second = (
             subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
             for _ in range(2)
@@ -116,16 +126,10 @@ def test_a_finding_is_flagged_once(tmp_path: Path) -> None:
 
 
 def test_what_games_wrote_does_not_steer_the_terminal(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'a.db'}"
-    settings = StoreSettings(url=url, spool_dir=tmp_path / "spool", behaviour_log=tmp_path / "b.jsonl")
+    settings = store_in(tmp_path)
     with closing(Store.open(settings)) as store:
-        for number in range(5):
-            turn = new_turn(f"t{number}", 7_200.0 + number, "ada", Action(name="goto", args=("\x1b[2J",)))
-            store.record_turn(turn)
-            told = Outcome(turn_id=turn.turn_id, villager_id="ada", action="goto \x1b[2J", verdict="failed")
-            store.record_outcomes("g", [told])
-        store.drain()
+        fail_again_and_again(store, "\x1b[2J")
     command = ["audit", "--dry-run", "--hours", "1000000"]
-    done = CliRunner().invoke(app, command, env={"TOWNSFOLK_STORE__URL": url}, color=True)
+    done = CliRunner().invoke(app, command, env={"TOWNSFOLK_STORE__URL": settings.url}, color=True)
     assert "loop: g/ada" in done.stdout
     assert "\x1b" not in done.stdout
