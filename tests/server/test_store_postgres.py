@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from postgres_server import Postgres
@@ -9,6 +10,7 @@ from sqlalchemy import create_engine
 from store_writer import OF_PLAYERS, keep_all_of, new_turn, settings_in
 
 from old_schemas import REVISIONS, keeps_rows_from
+from townsfolk.errors import StoreError
 from townsfolk.feedback.models import Base
 from townsfolk.feedback.rows import player_hash
 from townsfolk.feedback.store import Store
@@ -39,6 +41,18 @@ def test_store_on_postgres(postgres: Postgres, tmp_path: Path) -> None:
     postgres.start()
     store.drain(20)
     assert store.counts()["engagement"] == 5
+    store.close()
+
+
+def test_nobody_waits_for_a_lock_for_ever(postgres: Postgres, tmp_path: Path) -> None:
+    store = Store.open(settings_in(tmp_path).model_copy(update={"url": postgres.url}))
+    engine = create_engine(postgres.url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("LOCK TABLE turns")
+        with pytest.raises(StoreError, match="lock timeout"):
+            store.recent_turns("g", "ada", 5)
+    assert store.recent_turns("g", "ada", 5) == ()
+    engine.dispose()
     store.close()
 
 
