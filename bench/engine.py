@@ -1,7 +1,7 @@
 """All rows of the engine's bench: passes against the peers, then the service over HTTP.
 
 scripts/bench engine [--json FILE] [--only ROW,ROW] [--rounds 20] [--threads 2] [--peers ort,peft,llamacpp]
-                     [--decisions 100] [--swap-seconds 60]
+                     [--decisions 100] [--swap-seconds 60] [--activated]
 """
 
 import argparse
@@ -67,6 +67,7 @@ def _parse(arguments: Sequence[str]) -> tuple[Options, Path | None]:
     parser.add_argument("--rounds", type=int, default=20, help="passes timed a row and contender")
     parser.add_argument("--decisions", type=int, default=100, help="rounds of decisions timed a row")
     parser.add_argument("--swap-seconds", type=float, default=60)
+    parser.add_argument("--activated", action="store_true", help="adapters of the service's rows are aLoRA")
     parser.add_argument("--peers", default="ort,peft", help=f"of {', '.join(PEERS)}")
     parser.add_argument("--only", default=",".join(NAMES), help="rows to measure, by name")
     values = vars(parser.parse_args(arguments))

@@ -12,6 +12,7 @@ class Options:
         rounds: passes timed a row and contender.
         decisions: rounds of decisions timed a row; p99 wants a hundred.
         only: names of the rows to measure.
+        activated: the village's adapters apply from the reply on (aLoRA).
     """
 
     model: Path
@@ -21,3 +22,4 @@ class Options:
     swap_seconds: float
     peers: frozenset[str]
     only: frozenset[str]
+    activated: bool = False

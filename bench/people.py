@@ -15,9 +15,12 @@ import yaml
 
 from bench.options import Options
 from tiny_model import write_random_adapter
+from townsfolk.cli.train import reply_opening
+from townsfolk.config import load_settings
 from townsfolk.engine.model import Model
 from townsfolk.personas.library import SHIPPED, load_persona
 from townsfolk.policy.rules import SHIPPED as SHIPPED_RULES
+from townsfolk.serving.rehearsal import Rehearsal
 from townsfolk.types import Event, EventKind, Observation, Persona, Surroundings, Thing
 from world import event, observation, said
 
@@ -77,14 +80,31 @@ def write_personas(folder: Path, names: Sequence[str], **changes: Any) -> Path:
     return folder
 
 
-def write_adapters(folder: Path, names: Sequence[str], model: Model, first_seed: int = 0) -> list[Path]:
-    """Write an adapter `folder/name/adapter` for each of `names`, all different."""
+def write_adapters(
+    folder: Path, names: Sequence[str], model: Model, first_seed: int = 0, activated: bool = False
+) -> list[Path]:
+    """Write an adapter `folder/name/adapter` for each of `names`, all different.
+
+    Args:
+        activated: they apply from the opening of the reply on (aLoRA).
+    """
+    invocation = list(_reply_opening(model)) if activated else None
     return [
         write_random_adapter(
-            folder / name / "adapter", model.params, model.base_hash, seed=seed, scale=ADAPTER_SCALE
+            folder / name / "adapter",
+            model.params,
+            model.base_hash,
+            seed=seed,
+            scale=ADAPTER_SCALE,
+            alora_invocation_tokens=invocation,
         )
         for seed, name in enumerate(names, start=first_seed)
     ]
+
+
+def _reply_opening(model: Model) -> tuple[int, ...]:
+    rehearsal = Rehearsal.on(model, load_settings())
+    return reply_opening(rehearsal.template, frozenset(rehearsal.tokenizer.special.values()))
 
 
 def meeting(villager: Villager) -> Observation:

@@ -45,8 +45,9 @@ def measure_village(names: Sequence[str], options: Options, home: Path) -> Itera
     """The rows in `names`, in the order given, by one service whose home is `home`."""
     personas = persona_names(CROWD)
     model = open_model(options.model)
-    write_adapters(write_personas(home / "personas", personas, unasked=UNASKED), personas, model)
-    others = write_adapters(home / "adapters", persona_names(OTHERS), model, first_seed=CROWD)
+    folder, kind = write_personas(home / "personas", personas, unasked=UNASKED), options.activated
+    write_adapters(folder, personas, model, activated=kind)
+    others = write_adapters(home / "adapters", persona_names(OTHERS), model, CROWD, activated=kind)
     villagers = villagers_of(personas)
     settings = service_settings(options, home) | {"ENGINE__ADAPTER_SLOTS": str(CROWD + 1)}
     with serving(home, settings) as service, service.connect() as game:

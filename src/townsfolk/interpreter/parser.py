@@ -31,12 +31,19 @@ def parse_action(inside: str) -> Action | None:
     if talk:
         return Action(name="say", args=(talk.group(1)[:500],))
     try:
-        words = shlex.split(inside)
+        words = list(_words(inside))
     except ValueError:
         return None
     if not words or not _NAME.fullmatch(words[0]) or len(words) > 5:
         return None
     return Action(name=words[0], args=tuple(word[:500] for word in words[1:]))
+
+
+def _words(inside: str) -> shlex.shlex:
+    """Words as the game parts them: only double quotes hold several together, and nothing escapes."""
+    words = shlex.shlex(inside, posix=True)
+    words.whitespace_split, words.quotes, words.escape, words.commenters = True, '"', "", ""
+    return words
 
 
 def split_reply(text: str) -> tuple[str, tuple[Action, ...]]:

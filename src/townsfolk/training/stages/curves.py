@@ -18,13 +18,13 @@ def draw_curves(log: Sequence[dict[str, float]], picture: Path) -> None:
 
     rows = math.ceil(len(series) / COLUMNS)
     figure: Any = Figure(figsize=(4 * COLUMNS, 2.6 * rows), layout="constrained")
-    panels = figure.subplots(rows, COLUMNS, squeeze=False).flat
+    panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for panel, (name, points) in zip(panels, series.items(), strict=False):
         panel.plot(*zip(*points, strict=True), marker="." if len(points) < 20 else "")
         panel.set_title(name)
         panel.set_xlabel("step")
         panel.grid(alpha=0.3)
-    for panel in list(panels)[len(series) :]:
+    for panel in panels[len(series) :]:
         panel.set_visible(False)
     figure.savefig(picture, dpi=110)
 
