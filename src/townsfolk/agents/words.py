@@ -9,6 +9,7 @@ SLOTS = frozenset({"{item}", "{node}", "{player}"})
 ECHO = 0.7
 RUN = 5
 _ASIDE = re.compile(r"\([^)]*\)?|<(\w+)[^<>]*>[^<>]*</\1>|<[^<>]*>")
+_CLAUSE = re.compile(r"[,;:.!?]")
 _GESTURE = re.compile(r"\*[^*]*\*")
 _NO_BRACKETS = str.maketrans("()", "  ")
 
@@ -35,9 +36,21 @@ def call(name: str, title: str = "") -> str:
 
 
 def echoes(sentence: str, said: str) -> bool:
-    """Whether `sentence` only gives back what was `said`: small models do so where they know no answer."""
-    ours, theirs = words(sentence), frozenset(words(said))
-    return len(ours) >= 3 and sum(word in theirs for word in ours) >= ECHO * len(ours)
+    """Whether `sentence` gives back what was `said`: small models do so where they know no answer.
+
+    One claim about itself in the player's very words ("I am the king") is enough: it was put into its mouth.
+    """
+    ours, theirs = words(sentence), words(said)
+    known = frozenset(theirs)
+    most = len(ours) >= 3 and sum(word in known for word in ours) >= ECHO * len(ours)
+    return most or any(_is_put_in_its_mouth(words(clause), theirs) for clause in _CLAUSE.split(sentence))
+
+
+def _is_put_in_its_mouth(clause: list[str], theirs: list[str]) -> bool:
+    size = len(clause)
+    if size < 3 or clause[0] != "i":
+        return False
+    return any(theirs[start : start + size] == clause for start in range(len(theirs) - size + 1))
 
 
 def recites(sentence: str, secret: str) -> bool:
