@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from simulated_player import Heard, SimulatedPlayer, asking_the_way, met, short_with_direction, thumbs
-from villages import once, served, settings_in, write_settings
+from villages import once, post, served, settings_in, write_settings
 
 from townsfolk.config import Settings, load_settings
 from townsfolk.promotion.nightly import REPORT
@@ -30,6 +30,8 @@ from townsfolk.types import Observation
 WRONG = 0.1
 GAIN = 0.25
 """Of fresh contexts, on how many more the preference must be met."""
+TURNED = 0.05
+"""On how many fewer where thumbs are inverted, at least; as many differ by chance."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,12 @@ class Village:
             model,
             promotion={"registry_dir": self.home / "registry", "trial_turns": 0},
             nightly={"home": self.home / "nights"},
+            adapters_dirs=(self.home / "nights",),
         )
+
+    def candidate(self) -> Path | None:
+        """What the night has learnt, whether the gate let it live or not; None: nothing."""
+        return next((self.home / "nights" / self.persona).glob("*/learn/run/adapter"), None)
 
 
 @dataclass(frozen=True)
@@ -96,12 +103,17 @@ class Proof:
         once(village.home / "rated.json", lambda: self._rated(village, scenes))
         night = once(village.home / "night.json", lambda: self._night(village))
         after = once(village.home / "after.json", lambda: self._measured(village))
-        return {"before": before["met"], "after": after["met"], **night}
+        told = {"before": before["met"], "after": after["met"], **night}
+        if candidate := village.candidate():
+            learnt = once(village.home / "learnt.json", lambda: self._measured(village, candidate))
+            told["learnt"] = learnt["met"]
+        return told
 
     # --- stages ---------------------------------------------------------------------------------
 
-    def _measured(self, village: Village) -> dict[str, Any]:
-        with self._player(village, "fresh") as player:
+    def _measured(self, village: Village, adapter: Path | None = None) -> dict[str, Any]:
+        """By what is live there, or by `adapter` in its place."""
+        with self._player(village, "fresh", adapter) as player:
             heard = list(player.play(self.fresh))
         return {"met": met(heard, short_with_direction), "replies": [it.speech for it in heard]}
 
@@ -124,9 +136,13 @@ class Proof:
         return {"outcome": night["outcome"], "examine": steps.get("examine"), "gate": steps.get("gate")}
 
     @contextmanager
-    def _player(self, village: Village, game_id: str) -> Iterator[SimulatedPlayer]:
+    def _player(
+        self, village: Village, game_id: str, adapter: Path | None = None
+    ) -> Iterator[SimulatedPlayer]:
         config = self._config(village)
         with served(config, load_settings(config).http.port) as http:
+            if adapter:
+                post(http, "/v1/adapters", {"name": self.persona, "path": str(adapter.resolve())})
             yield SimulatedPlayer(http, game_id, read_actions(self.data / "names"))
 
     def _config(self, village: Village) -> Path:
@@ -136,13 +152,14 @@ class Proof:
 def proven(found: dict[str, dict[str, Any]]) -> bool:
     """More to the player's taste by `GAIN`, the other way where thumbs are inverted, and not by lot.
 
-    That tags, actions and KL are no worse is what the gate has promoted for.
+    That tags, actions and KL are no worse is what the gate has promoted for. Where it refuses what inverted
+    thumbs teach, that is measured all the same.
     """
     honest, turned, by_lot = found["honest"], found["inverted"], found["random"]
     return bool(
         honest["outcome"] == "promoted"
         and honest["after"] >= honest["before"] + GAIN
-        and turned["after"] <= turned["before"]
+        and turned.get("learnt", 1.0) <= turned["before"] - TURNED
         and honest["after"] >= turned["after"] + GAIN
         and by_lot["outcome"] != "promoted"
     )

@@ -112,4 +112,13 @@ describe("rules", function()
 		assert.same({ 0, 10, 70, 87840, 87850, 87910 }, allowed)
 		assert.is_nil(made:limit("guard", "wave", { HERE }, spent, 0))
 	end)
+
+	it("count what a clock that is put back calls the future as done just now", function()
+		local made = sound({ limits = { digging = { actions = { "dig" }, per_day = 1, reason = "no" } } })
+		local spent, year, day = {}, 365 * 86400, 86400
+		assert.is_nil(made:limit("guard", "dig", { HERE }, spent, year))
+		assert.equal("digging", (made:limit("guard", "dig", { HERE }, spent, 0)))
+		assert.equal("digging", (made:limit("guard", "dig", { HERE }, spent, day)))
+		assert.is_nil(made:limit("guard", "dig", { HERE }, spent, day + 2 * day / 60))
+	end)
 end)

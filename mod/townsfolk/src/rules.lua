@@ -252,12 +252,14 @@ function rules:permission(persona, action, places)
 	end
 end
 
--- Of `slots` (number -> count) those that still count at `now`, and their sum.
-local function recent(slots, seconds, now)
-	local oldest, kept, sum = math.floor(now * SLOTS / seconds) - SLOTS, {}, 0
+-- Of `slots` (number -> count) those that still count in the slot `latest`, and their sum. What was done later than
+-- that, by a clock that has been put back since, was done just now.
+local function recent(slots, latest)
+	local kept, sum = {}, 0
 	for slot, count in pairs(slots or {}) do
-		if slot >= oldest then
-			kept[slot], sum = count, sum + count
+		if slot >= latest - SLOTS then
+			slot = math.min(slot, latest)
+			kept[slot], sum = (kept[slot] or 0) + count, sum + count
 		end
 	end
 	return kept, sum
@@ -273,17 +275,17 @@ function rules:limit(persona, action, places, spent, now)
 	for rule, def in each(self.file.limits) do
 		local about = has(def.actions, "*") or has(def.actions, action)
 		for window, seconds in pairs(about and fits(self, def, persona, places) and WINDOWS or {}) do
-			local key = rule .. " " .. window
-			local slots, sum = recent(spent[key], seconds, now)
+			local key, latest = rule .. " " .. window, math.floor(now * SLOTS / seconds)
+			local slots, sum = recent(spent[key], latest)
+			spent[key] = def[window] and slots
 			if def[window] and sum >= def[window] then
 				return rule, ("%s: %s: more than %d %s"):format(action, def.reason, def[window], window)
 			end
-			counted[key] = def[window] and { slots = slots, slot = math.floor(now * SLOTS / seconds) }
+			counted[key] = def[window] and latest
 		end
 	end
-	for key, one in pairs(counted) do
-		one.slots[one.slot] = (one.slots[one.slot] or 0) + 1
-		spent[key] = one.slots
+	for key, slot in pairs(counted) do
+		spent[key][slot] = (spent[key][slot] or 0) + 1
 	end
 end
 
