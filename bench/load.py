@@ -56,6 +56,8 @@ class Figures:
     decisions: list[float] = field(default_factory=list)
     speeches: list[float] = field(default_factory=list)
     refused: int = 0
+    dropped: int = 0
+    """Not done in time, and so not done."""
     replaced: int = 0
     """Something newer of the same villager was answered instead."""
     slow_steps: int = 0
@@ -65,6 +67,7 @@ class Figures:
     def row(self, villagers: int, lost: int) -> Row:
         late = sum(seconds > STALE_S for seconds in (*self.decisions, *self.speeches)) + self.slow_steps
         told = f"decisions {_told(self.decisions)}, speech {_told(self.speeches)}, refused {self.refused}, "
+        told += f"dropped at the deadline {self.dropped}, "
         told += f"replaced {self.replaced}, {self._memory()}"
         return Row(f"load_{villagers}", self.happened, self.happened - lost - late, lost, late, note=told)
 
@@ -152,7 +155,11 @@ class OpenLoop:
             if decision.done:
                 self.figures.replaced += max(0, self._over(waiting, decision.snapshot_time) - 1)
         for refusal in reply.refused:
-            self.figures.refused += self._over(self._waiting[refusal.villager_id], float("inf"))
+            over = self._over(self._waiting[refusal.villager_id], float("inf"))
+            if refusal.code == "late":
+                self.figures.dropped += over
+            else:
+                self.figures.refused += over
 
     def _over(self, waiting: dict[float, Due], upto: float) -> int:
         """Nothing more comes of what the villager saw up to then; how much that was."""
@@ -200,7 +207,7 @@ def _told(seconds: Sequence[float]) -> str:
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench load")
     parser.add_argument("--json", type=Path, help="write the rows to this file")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_S:g} s each, as in CI")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_S:g} s each")
     parser.add_argument("--villagers", default="10,50,200", help="sizes of the village")
     parser.add_argument("--minutes", type=float, default=10.0, help="of each size")
     parser.add_argument("--threads", type=int, default=0, help="of the engine; 0: as it chooses")

@@ -117,7 +117,7 @@ NAMES = (*outages.OUTAGES, *_single_rows(Options(0, 0, 0, ())))
 def _parse(arguments: Sequence[str]) -> tuple[Options, Path | None]:
     parser = argparse.ArgumentParser(prog="scripts/chaos")
     parser.add_argument("--json", type=Path, help="write the rows to this file")
-    parser.add_argument("--quick", action="store_true", help="a tenth of it, as in CI")
+    parser.add_argument("--quick", action="store_true", help="a tenth of it")
     parser.add_argument("--kills", type=int, help="kill -9, in all (100)")
     parser.add_argument("--outage-seconds", type=float, help="how long databases and disks are away (60)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments at which it kills")

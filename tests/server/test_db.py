@@ -120,6 +120,16 @@ def test_who_wished_to_be_forgotten_since_the_backup_stays_so(
         assert again.forgotten() == {player_hash("g", "zoe")}
 
 
+def test_a_schema_of_another_version_is_not_copied_in_part(settings: StoreSettings, tmp_path: Path) -> None:
+    database = Database(settings.url)
+    database.migrate()
+    with database.transaction() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreError, match=r"9999.*the version that the service runs"):
+        database.require_newest()
+    database.close()
+
+
 def test_what_is_no_backup_leaves_the_database_as_it_was(
     store: Store, settings: StoreSettings, tmp_path: Path
 ) -> None:

@@ -15,7 +15,16 @@ from townsfolk.policy.rules import SHIPPED
 from townsfolk.serving import Rooms, Village
 from townsfolk.serving.judge import Judge
 from townsfolk.serving.violations import freeze_as_told
-from townsfolk.types import Action, CheckRequest, Outcome, Position, StepReply, StepRequest
+from townsfolk.types import (
+    Action,
+    CheckRequest,
+    InferReply,
+    InferRequest,
+    Outcome,
+    Position,
+    StepReply,
+    StepRequest,
+)
 from world import GAME, observation, said
 
 SENTENCE = {"holds": [".", "!", "?", "…"], "reason": "be silent", "freeze": True}
@@ -82,6 +91,20 @@ def test_what_is_proposed_against_a_rule_freezes_at_once(silent_rooms: Rooms) ->
     assert any("how are you?" in line for line in flag.evidence)
     assert flag.evidence[-1].endswith(": be silent")
     assert silent_rooms.store.read_turn(flag.turn_id).verdicts[-1].rule == "silence"
+
+
+def test_a_turn_without_a_game_is_flagged_too(silent_rooms: Rooms) -> None:
+    async def ask() -> InferReply:
+        village = Village(silent_rooms)
+        reply = await village.infer(InferRequest(persona="explorer", context="sam: how are you?"))
+        await village.close()
+        return reply
+
+    reply = asyncio.run(ask())
+    assert not reply.text
+    silent_rooms.store.drain()
+    (flag,) = silent_rooms.store.list_flags("open")
+    assert (flag.rule, flag.turn_id) == ("silence", reply.turn_id)
 
 
 def test_what_is_flagged_as_the_service_stops_is_kept(tmp_path: Path) -> None:

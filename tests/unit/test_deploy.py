@@ -1,6 +1,7 @@
 """What is in deploy/ keeps to the schemas of those who read it, and to the promises made of it."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -75,6 +76,20 @@ def test_the_service_has_a_root_that_is_read_only_everywhere() -> None:
     assert all(services[name]["read_only"] for name in ("townsfolk-1", "townsfolk-2"))
 
 
+def test_the_service_sheds_memory_before_it_is_killed() -> None:
+    (container,) = pods()["townsfolk"]["containers"]
+    told = {entry["name"]: entry.get("value") for entry in container["env"]}
+    composed = yaml.safe_load(COMPOSE.read_text())["services"]["townsfolk-1"]
+    unit = (DEPLOY / "systemd" / "townsfolk.service").read_text()
+    name = "TOWNSFOLK_MEMORY_LIMIT_MB"
+    assert int(told[name]) * 1e6 < int(container["resources"]["limits"]["memory"].removesuffix("Mi")) * 2**20
+    assert composed["environment"][name] * 1e6 < int(composed["mem_limit"].removesuffix("m")) * 2**20
+    own, high = re.search(rf"{name}=(\d+)", unit), re.search(r"MemoryHigh=(\d+)M", unit)
+    assert own
+    assert high
+    assert int(own[1]) * 1e6 < int(high[1]) * 2**20
+
+
 def test_every_image_has_a_version() -> None:
     composed = [service["image"] for service in yaml.safe_load(COMPOSE.read_text())["services"].values()]
     run = [container["image"] for pod in pods().values() for container in pod["containers"]]
@@ -89,7 +104,11 @@ def test_settings_that_are_named_exist(monkeypatch: pytest.MonkeyPatch, tmp_path
     (container,) = pods()["townsfolk"]["containers"]
     composed = yaml.safe_load(COMPOSE.read_text())["services"]["townsfolk-1"]["environment"]
     named = {entry["name"] for entry in container["env"]} | set(composed)
-    values = {"TOWNSFOLK_LOG_FORMAT": "json", "TOWNSFOLK_STORE__URL": f"sqlite:///{tmp_path}/a.db"}
+    values = {
+        "TOWNSFOLK_LOG_FORMAT": "json",
+        "TOWNSFOLK_STORE__URL": f"sqlite:///{tmp_path}/a.db",
+        "TOWNSFOLK_MEMORY_LIMIT_MB": "1300",
+    }
     for name in named:
         monkeypatch.setenv(name, values.get(name, "x" * 24))
     load_settings()

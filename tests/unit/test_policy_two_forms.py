@@ -33,6 +33,7 @@ ACTIONS = {
 NAMES = [
     *("tnt:tnt", "my_tnt:x", "mobs:Big_Bomb", "default:lava_source", "fire:flame", "a:flint_and_steel"),
     *("default:stone", "x:bedrock", "x:bedrock2", "command_block", "m:command_block_on", "a.b:lava-x"),
+    *("mesecons_commandblock:commandblock_off", "moremesecons_commandblock:commandblock"),
 ]
 PIECES = [
     *("/", " ", "<|", "|>", "</S>", "[inst]", "[[", "]]", "mia@b.org", "10.0.0.7", "http://x", "WWW.x"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from townsfolk.errors import StoreError
 from townsfolk.feedback.behaviour_log import BehaviourLog
-from townsfolk.types import Action, Outcome, Turn, Verdict
+from townsfolk.types import Action, ForgetPlayer, Outcome, Turn, Verdict
 
 
 def turn(said: str) -> Turn:
@@ -61,6 +61,21 @@ def test_rotates_by_size(tmp_path: Path) -> None:
     log.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.jsonl", "b.jsonl.1", "b.jsonl.2"]
     assert all(path.stat().st_size <= 2_000 for path in tmp_path.iterdir())
+
+
+def test_who_is_forgotten_leaves_all_files(tmp_path: Path) -> None:
+    log = BehaviourLog(tmp_path / "b.jsonl", max_bytes=2_000, old_files=2)
+    for _ in range(5):
+        log.proposed(turn("good day, sam"))
+        log.proposed(turn("good day, samuel and sam-i-am"))
+    log.forget(ForgetPlayer(game_id="other", player="sam"))
+    log.forget(ForgetPlayer(game_id="g", player="sam"))
+    log.proposed(turn("and on"))
+    log.close()
+    told = "".join(path.read_text() for path in tmp_path.iterdir())
+    assert "day, sam\\" not in told
+    assert told.count("sam-i-am") == 5
+    assert told.count("and on") == 1
 
 
 def test_path_that_cannot_be_written(tmp_path: Path) -> None:

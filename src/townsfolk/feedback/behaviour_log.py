@@ -6,13 +6,15 @@ ASCII is escaped, so whatever a player wrote, a line stays one line.
 
 import json
 import logging
+import re
 import time
 from collections.abc import Iterable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from townsfolk.disk import write_whole
 from townsfolk.errors import StoreError
-from townsfolk.types import Outcome, Turn
+from townsfolk.types import ForgetPlayer, Outcome, Turn
 
 MAX_BYTES = 10_000_000
 OLD_FILES = 5
@@ -65,9 +67,42 @@ class BehaviourLog:
                 reason=outcome.reason,
             )
 
+    def forget(self, gone: ForgetPlayer) -> None:
+        """Drop the lines that name a player who is forgotten, from the older files too.
+
+        Raises:
+            StoreError: a file can't be read or replaced.
+        """
+        path = Path(self._file.baseFilename)
+        self._file.acquire()
+        try:
+            self._file.close()  # the next line opens it again
+            for file in (path, *path.parent.glob(f"{path.name}.[0-9]*")):
+                _drop_lines(file, gone)
+        except OSError as error:
+            raise StoreError(f"behaviour log {path} still names a forgotten player: {error}") from error
+        finally:
+            self._file.release()
+
     def close(self) -> None:
         self._file.close()
 
     def _write(self, **fields: str) -> None:
         line = json.dumps({"time": round(time.time(), 3), **fields})
         self._file.handle(logging.makeLogRecord({"msg": "%s", "args": (line,)}))
+
+
+def _drop_lines(file: Path, gone: ForgetPlayer) -> None:
+    lines = file.read_text(encoding="ascii").splitlines(keepends=True)
+    others = [line for line in lines if not _names(line, gone)]
+    if len(others) < len(lines):
+        write_whole(file, "".join(others).encode())
+
+
+def _names(line: str, gone: ForgetPlayer) -> bool:
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return True  # torn when the service was killed: it tells nothing, and may hold a name
+    name = rf"(?<![\w-]){re.escape(gone.player)}(?![\w-])"
+    return told["game"] == gone.game_id and bool(re.search(name, f"{told['action']} {told['reason']}"))

@@ -13,6 +13,7 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import (
@@ -90,6 +91,15 @@ class Database:
         self._make_folder()
         with self.transaction() as session:
             return MigrationContext.configure(session.connection()).get_current_revision() or ""
+
+    def require_newest(self) -> None:
+        """Raises StoreError: the schema is another than this program's, which knows no other's tables."""
+        version, newest = self.version(), ScriptDirectory(str(MIGRATIONS)).get_current_head()
+        if version != newest:
+            raise StoreError(
+                f"database {self.name} has schema {version or 'none'}, this townsfolk knows {newest}: "
+                "use the version that the service runs, or townsfolk db migrate"
+            )
 
     def vacuum(self) -> None:
         """Give the room of deleted rows back and tell the planner what there is.

@@ -24,7 +24,7 @@ from townsfolk.serving.prompts import prompt_builder
 from townsfolk.serving.recall import recall
 from townsfolk.serving.rewards import RewardModel
 from townsfolk.serving.turns import TurnRunner
-from townsfolk.types import Turn
+from townsfolk.types import ForgetPlayer, Turn
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +112,11 @@ class Rooms:
         for action, verdict in zip(turn.actions, turn.verdicts, strict=True):
             outcome = "allowed" if verdict.allowed else "refused"
             self.metrics.actions.labels(turn.persona, action.name, outcome).inc()
+
+    def forget(self, player: ForgetPlayer) -> None:
+        """Returns when it is durable. Raises StoreError."""
+        self.store.forget(player)
+        self.behaviour_log.forget(player)
 
     def close(self) -> None:
         """Stop decoding, then flush what was recorded."""

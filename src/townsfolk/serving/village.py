@@ -338,7 +338,7 @@ class Village:
             await asyncio.wait(state.under_way.values())
         for session in state.sessions.values() if state else ():
             session.forget(player.player)
-        await asyncio.to_thread(self._rooms.store.forget, player)
+        await asyncio.to_thread(self._rooms.forget, player)
 
     def personas(self) -> Sequence[str]:
         """Names of all personas."""
