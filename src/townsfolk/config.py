@@ -245,6 +245,8 @@ class NightlySettings(Section):
     """How many nights to keep; older ones are deleted, with what players said in them, when one begins."""
     stage: Literal["kto", "ppo"] = "kto"
     """How a candidate learns: kto from thumbs, ppo from the reward model."""
+    data: tuple[HomePath, ...] = ()
+    """Folders of exchanges (`dialogue/PERSONA.yaml`), before ours: for personas of one's own."""
     recipes: HomePath | None = None
     """Folder of `reward.yaml`, `kto.yaml`, `ppo.yaml`; persona, data, parent are the night's. None: ours."""
     scenarios: int = Field(default=150, ge=1)

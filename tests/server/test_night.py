@@ -2,22 +2,28 @@
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from rated_turns import rate_turn
 from tiny_model import tiny_settings, write_random_adapter
-from townsfolk.config import Settings
+from townsfolk.cli import app
+from townsfolk.config import Settings, shipped
 from townsfolk.engine import open_model
+from townsfolk.errors import LaunchError
 from townsfolk.promotion.nightly import RESULT, Night, Result, Step
 from townsfolk.promotion.registry import ADAPTER, EVALUATION, MANIFEST, VERDICT, Registry
 from townsfolk.serving import Rooms
-from townsfolk.serving.night import NightPlan
+from townsfolk.serving.night import ROWS, NightPlan
 from townsfolk.training.data.rows import HELD_OUT, TRAIN, DataRow, write_rows
 from townsfolk.types import Manifest
 from world import observation, said
+
+EXAMPLES = shipped("data").parent / "examples"
 
 
 @pytest.fixture
@@ -40,6 +46,58 @@ def test_twenty_random_ratings_end_the_night(settings: Settings, tmp_path: Path)
     report = Night("explorer", night.home, night.steps()).run()
     assert list(report["steps"]) == ["collect"]
     assert "learning takes 50 in all" in report["outcome"]
+
+
+def nightly(settings: Settings, folder: Path, *personas: str) -> tuple[int, str, Any]:
+    """The command's exit status, what it says of errors, and its reports."""
+    config = folder / "settings.yaml"
+    config.write_text(settings.model_dump_json())
+    who = [word for persona in personas for word in ("--persona", persona)]
+    done = CliRunner().invoke(app, ["nightly", *who, "--config", str(config), "--json"])
+    return done.exit_code, done.stderr, json.loads(done.stdout)
+
+
+def of_its_own(settings: Settings, folder: Path, **nightly: object) -> Settings:
+    """With the example personas, and nights in `folder`."""
+    night = settings.nightly.model_copy(update={"home": folder / "nights", **nightly})
+    folders = (EXAMPLES / "personas", EXAMPLES / "miller" / "personas")
+    return settings.model_copy(update={"personas_dirs": folders, "nightly": night})
+
+
+def test_the_fault_of_one_persona_leaves_the_others_their_nights(settings: Settings, tmp_path: Path) -> None:
+    Rooms.open(settings).close()
+    code, told, reports = nightly(of_its_own(settings, tmp_path), tmp_path, "hermit", "explorer")
+    assert code == 1
+    assert told.startswith("error: hermit: dialogue/hermit.yaml is in none of")
+    assert "name their folder in nightly.data" in told
+    assert [report["persona"] for report in reports] == ["explorer"]
+
+
+def test_a_persona_of_ones_own_has_exchanges_of_its_own(settings: Settings, tmp_path: Path) -> None:
+    own = of_its_own(settings, tmp_path, data=(EXAMPLES / "miller" / "data",))
+    night = replace(plan(own, tmp_path), persona="miller")
+    for step in ("collect", "build"):
+        (night.home / step).mkdir(parents=True)
+    (night.home / "collect" / ROWS).touch()
+    build = next(step for step in night.steps() if step.name == "build")
+    rows = build.run(night.home / "build").figures
+    assert rows["train"]
+    assert rows["held_out"]
+
+
+def test_an_evaluation_that_fails_is_no_missed_bar(settings: Settings, tmp_path: Path) -> None:
+    night = plan(settings, tmp_path)
+    prepared(night, {})
+    write_rows(night.dataset / HELD_OUT, [])
+    examine = next(step for step in night.steps() if step.name == "examine")
+    collected = Result(figures={"live": ""})
+    (night.home / "collect").mkdir()
+    (night.home / "collect" / RESULT).write_text(collected.model_dump_json())
+    (tmp_path / "examine").mkdir()
+    with pytest.raises(
+        LaunchError, match=r"(?s)step examine: townsfolk eval has failed.*no row is of explorer"
+    ):
+        examine.run(tmp_path / "examine")
 
 
 def test_a_version_on_trial_is_waited_for(settings: Settings, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def nightly(
     for name in [library.get(name).name for name in names]:
         try:
             reports.append(_night(settings, name, config, as_json))
-        except TownsfolkError as error:  # the others learn all the same
+        except (TownsfolkError, OSError) as error:  # the others learn all the same
             print(f"error: {name}: {error}", file=sys.stderr)
             failed = True
     if as_json:

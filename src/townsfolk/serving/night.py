@@ -22,7 +22,7 @@ from typing import Any
 
 from townsfolk.config import Settings, shipped
 from townsfolk.engine import open_model
-from townsfolk.errors import LaunchError
+from townsfolk.errors import ConfigError, LaunchError
 from townsfolk.personas import PersonaLibrary
 from townsfolk.promotion.gate import GateVerdict, Thumbs, gate
 from townsfolk.promotion.nightly import RESULT, Result, Step
@@ -76,6 +76,7 @@ class NightPlan:
     # --- data -----------------------------------------------------------------------------------
 
     def _collect(self, folder: Path) -> Result:
+        self._authored()  # told before anything is trained
         record = self._registry.record(self.persona)
         if trial := record.trial:
             return Result(
@@ -91,9 +92,27 @@ class NightPlan:
 
     def _build(self, folder: Path) -> Result:
         sources = f"{AUTHORED},{self.home / 'collect' / ROWS}"
-        self._run(folder, "data", "build", str(folder / "dataset"), "--from", sources, *self._with_config())
+        of = ("--data", str(self._authored()), "--names", str(shipped("data") / "names"), "--from", sources)
+        self._run(folder, "data", "build", str(folder / "dataset"), *of, *self._with_config())
         rows = {name: len(self._rows(self.dataset / f"{name}.jsonl")) for name in ("train", "held_out")}
         return Result(figures=rows)
+
+    def _authored(self) -> Path:
+        """The folder with the persona's exchanges: without them nothing tells whether it still speaks well.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        folders = (*self.settings.nightly.data, shipped("data"))
+        name = f"dialogue/{self.persona}.yaml"
+        found = next((folder for folder in folders if (folder / name).is_file()), None)
+        if found is None:
+            raise ConfigError(
+                f"{name} is in none of {', '.join(map(str, folders))}: a candidate is examined on authored "
+                "exchanges of its persona; write some (docs/tutorial-persona.md), name their folder in "
+                "nightly.data, or leave the persona out with --persona"
+            )
+        return found
 
     @property
     def dataset(self) -> Path:
@@ -149,10 +168,11 @@ class NightPlan:
         return Result(figures={name: float(value) for name, value in figures.items()})
 
     def _evaluate(self, folder: Path, name: str, adapter: Path, *more: str) -> None:
-        """Status 1 says that a bar was missed: the gate decides what that means."""
+        """A bar may be missed, which is status 1 with a report: the gate decides what that means."""
         words = ("--adapters", f"{self.persona}={adapter}", "--dataset", str(self.dataset))
-        told = ("--json", str(folder / name), "--limit", str(self.settings.nightly.scenarios))
-        self._run(folder, "eval", *words, *told, *more, *self._with_config(), may_miss=True)
+        report = folder / name
+        told = ("--json", str(report), "--limit", str(self.settings.nightly.scenarios))
+        self._run(folder, "eval", *words, *told, *more, *self._with_config(), report=report)
 
     def _gate(self, folder: Path) -> Result:
         examined = self.home / "examine"
@@ -187,8 +207,11 @@ class NightPlan:
 
     # --- commands -------------------------------------------------------------------------------
 
-    def _run(self, folder: Path, *words: str, may_miss: bool = False) -> None:
+    def _run(self, folder: Path, *words: str, report: Path | None = None) -> None:
         """One of our commands; what it prints is in the step's `log.txt`.
+
+        Args:
+            report: what it writes; with that there, status 1 is a finding and no failure.
 
         Raises:
             LaunchError: it failed; says how.
@@ -197,9 +220,12 @@ class NightPlan:
         with log.open("ab") as out:
             command = [sys.executable, "-m", "townsfolk.cli", *words]
             code = subprocess.run(command, stdout=out, stderr=out, check=False).returncode
-        if code and not (may_miss and code == 1):
+        if code and not (code == 1 and report and report.exists()):
             tail = log.read_text(encoding="utf-8", errors="replace")[-TAIL:]
-            raise LaunchError(f"townsfolk {words[0]} {words[1]} has failed (exit status {code}):\n{tail}")
+            raise LaunchError(
+                f"step {folder.name}: townsfolk {words[0]} has failed (exit status {code}); "
+                f"the end of {log}:\n{tail}"
+            )
 
     def _with_config(self) -> list[str]:
         return ["--config", str(self.config)] if self.config else []
