@@ -75,6 +75,9 @@ def test_what_is_no_version_is_refused(tmp_path: Path) -> None:
     for persona, version in (("trader", A), ("guard", B)):
         with pytest.raises(AdapterError, match="promote it for its own persona"):
             registry.add(persona, run, version)
+    judge = trained(tmp_path / "judge", manifest=manifest(stage="reward"))
+    with pytest.raises(AdapterError, match=r"stage is 'reward'.*agents.reward_model"):
+        registry.add("guard", judge, A)
     with pytest.raises(UnknownName, match="add it with"):
         registry.promote("guard", C, 1)
 

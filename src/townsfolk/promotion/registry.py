@@ -71,7 +71,7 @@ class Registry:
         """Copy the version in `source` (`adapter/`, and what stands beside it) here; gives its folder.
 
         Raises:
-            AdapterError: files are missing, or the manifest is of something else.
+            AdapterError: files are missing, or the manifest is of something else, or of a reward model.
         """
         missing = [name for name in ADAPTER_FILES if not (source / name).is_file()]
         if missing:
@@ -253,4 +253,9 @@ def _check_manifest(file: Path, persona: str, content_hash: str) -> None:
         raise AdapterError(
             f"{file}: is of persona {manifest.persona!r}, adapter {manifest.adapter_hash[:SHORT]}; this is "
             f"{persona!r}, {content_hash[:SHORT]}: promote it for its own persona, or train again"
+        )
+    if manifest.stage == "reward":
+        raise AdapterError(
+            f"{file}: stage is {manifest.stage!r}: a reward model ranks replies and can't speak: promote "
+            "what another stage has trained (to let it choose replies, name it in agents.reward_model)"
         )
