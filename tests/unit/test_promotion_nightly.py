@@ -4,12 +4,15 @@ import json
 import multiprocessing
 import os
 import signal
+import time
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
 
+from townsfolk.cli.nightly import nightly
 from townsfolk.errors import InvalidRequest
-from townsfolk.promotion.nightly import Night, Result, Step, night_folder
+from townsfolk.promotion.nightly import Night, Result, Step, alone, night_folder
 
 
 def noted(log: Path, name: str, *, end: str = "", kill: bool = False, continues: bool = False) -> Step:
@@ -28,8 +31,7 @@ def noted(log: Path, name: str, *, end: str = "", kill: bool = False, continues:
 
 
 def night(home: Path, *steps: Step) -> dict[str, object]:
-    with night_folder(home, keep=1) as folder:
-        return Night("guard", folder, steps).run()
+    return Night("guard", night_folder(home, keep=1), steps).run()
 
 
 def killed_in_b(home: Path, log: Path, continues: bool) -> None:
@@ -58,22 +60,47 @@ def test_a_step_may_end_the_night(tmp_path: Path) -> None:
     assert (report["outcome"], log.read_text()) == ("nothing new was rated", "a")
 
 
-def test_a_night_of_yesterday_is_left(tmp_path: Path) -> None:
-    (tmp_path / "20200101-023000" / "a").mkdir(parents=True)
-    with night_folder(tmp_path, keep=1) as folder:
-        assert folder.name > "2026"
+@pytest.mark.parametrize(("hours", "resumed"), [(25, True), (40, False)])
+def test_a_night_is_taken_up_the_next_night_and_then_left(tmp_path: Path, hours: int, resumed: bool) -> None:
+    began = time.strftime("%Y%m%d-%H%M%S", time.gmtime(time.time() - hours * 3600))
+    (tmp_path / began / "a").mkdir(parents=True)
+    assert (night_folder(tmp_path, keep=1).name == began) == resumed
 
 
 def test_old_nights_go_when_one_begins(tmp_path: Path) -> None:
     for day in (1, 2, 3):
         (tmp_path / f"2020010{day}-023000" / "collect").mkdir(parents=True)
     (tmp_path / "my-notes").mkdir()
-    with night_folder(tmp_path, keep=2) as folder:
-        left = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
+    folder = night_folder(tmp_path, keep=2)
+    left = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
     assert left == ["20200102-023000", "20200103-023000", "my-notes"]
     assert folder.name.startswith("20")
 
 
-def test_one_night_at_a_time(tmp_path: Path) -> None:
-    with night_folder(tmp_path, keep=1), pytest.raises(InvalidRequest, match="another townsfolk nightly"):
-        night(tmp_path)
+def held_night(home: Path, persona: str, began: Event) -> None:
+    """One that does not end by itself."""
+
+    def wait(folder: Path) -> Result:
+        began.set()
+        time.sleep(60)
+        return Result()
+
+    with alone(home):
+        Night(persona, night_folder(home / persona, keep=1), [Step("wait", wait)]).run()
+
+
+def test_one_night_at_a_time_whoever_learns(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    began = context.Event()
+    process = context.Process(target=held_night, args=(tmp_path, "guard", began))
+    process.start()
+    assert began.wait(60)
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(f"nightly: {{home: '{tmp_path}'}}\n")
+    with pytest.raises(InvalidRequest, match="another townsfolk nightly"):
+        nightly(["trader"], settings)
+    assert not (tmp_path / "trader").exists()
+    process.kill()
+    process.join()
+    with alone(tmp_path):
+        assert (tmp_path / "guard").is_dir()

@@ -25,20 +25,26 @@ def nightly(
     Exit status 1 if it failed for any persona.
     """
     from townsfolk.personas import PersonaLibrary
+    from townsfolk.promotion.nightly import alone
 
     settings = load_settings(config)
     library = PersonaLibrary.read(settings.personas_dirs)
     names = persona or sorted(library.personas)
-    reports, failed = [], False
-    for name in [library.get(name).name for name in names]:
-        try:
-            reports.append(_night(settings, name, config, as_json))
-        except (TownsfolkError, OSError) as error:  # the others learn all the same
-            print(f"error: {name}: {error}", file=sys.stderr)
-            failed = True
+    names = [library.get(name).name for name in names]
+    with alone(settings.nightly.home):
+        nights = [_tried(settings, name, config, as_json) for name in names]
     if as_json:
-        print(json.dumps(reports))
-    raise typer.Exit(failed)
+        print(json.dumps([report for report in nights if report]))
+    raise typer.Exit(None in nights)
+
+
+def _tried(settings: Settings, persona: str, config: Path | None, quiet: bool) -> dict[str, object] | None:
+    """The night's report; None: it failed, which is told, and the others learn all the same."""
+    try:
+        return _night(settings, persona, config, quiet)
+    except (TownsfolkError, OSError) as error:
+        print(f"error: {persona}: {error}", file=sys.stderr)
+        return None
 
 
 def _night(settings: Settings, persona: str, config: Path | None, quiet: bool) -> dict[str, object]:
@@ -54,8 +60,8 @@ def _night(settings: Settings, persona: str, config: Path | None, quiet: bool) -
         if not quiet:
             print(f"{persona}: {step}", flush=True)
 
-    with night_folder(settings.nightly.home / persona, settings.nightly.keep) as folder:
-        plan = NightPlan(persona, folder, settings, promote, config)
-        report = Night(persona, folder, plan.steps(), told).run()
+    folder = night_folder(settings.nightly.home / persona, settings.nightly.keep)
+    plan = NightPlan(persona, folder, settings, promote, config)
+    report = Night(persona, folder, plan.steps(), told).run()
     told(f"{report['outcome']} ({folder / PAGE})")
     return report

@@ -21,7 +21,8 @@ from townsfolk.types import Message
 RESULT, REPORT, PAGE = "result.json", "report.json", "report.md"
 NAMES = f"{'[0-9]' * 8}-{'[0-9]' * 6}"
 """Of nights; whatever else lies in their home is somebody's."""
-DAY_S = 86_400
+LEFT_AFTER_S = 36 * 3600
+"""Well over a day: what was cut off is taken up by the next night, however late its timer fires."""
 
 
 class Result(Message):
@@ -99,26 +100,32 @@ class Night:
 
 
 @contextmanager
-def night_folder(home: Path, keep: int) -> Iterator[Path]:
-    """The folder of the night that is not over yet, else of a new one; held so that nobody else has it.
-
-    A night that can't come to its end is left after a day: its data is old, and its fault may be in it.
-    Of those before, the last `keep` stay: what players said is in them.
+def alone(home: Path) -> Iterator[None]:
+    """Hold the home of all personas' nights: two at once would each take twice as long.
 
     Raises:
         InvalidRequest: another process is at it.
     """
     try:
-        with locked(home / "lock", wait=False):
-            nights = sorted(folder.name for folder in home.glob(NAMES) if folder.is_dir())
-            name = nights[-1] if nights else ""
-            if name <= _named(time.time() - DAY_S) or (home / name / REPORT).exists():
-                name = _named(time.time())
-            for old in nights[:-keep]:
-                shutil.rmtree(home / old)
-            yield home / name
+        with locked(home / ".lock", wait=False):
+            yield
     except BlockingIOError as error:
         raise InvalidRequest(f"{home} is in use: another townsfolk nightly runs; wait for it") from error
+
+
+def night_folder(home: Path, keep: int) -> Path:
+    """The folder of the persona's night that is not over yet, else of a new one.
+
+    A night that can't come to its end is left after `LEFT_AFTER_S`: its data is old, and its fault may be in
+    it. Of those before, the last `keep` stay: what players said is in them.
+    """
+    nights = sorted(folder.name for folder in home.glob(NAMES) if folder.is_dir())
+    name = nights[-1] if nights else ""
+    if name <= _named(time.time() - LEFT_AFTER_S) or (home / name / REPORT).exists():
+        name = _named(time.time())
+    for old in nights[:-keep]:
+        shutil.rmtree(home / old)
+    return home / name
 
 
 def _named(at: float) -> str:
