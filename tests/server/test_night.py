@@ -45,7 +45,7 @@ def test_twenty_random_ratings_end_the_night(settings: Settings, tmp_path: Path)
     night = plan(settings, tmp_path)
     report = Night("explorer", night.home, night.steps()).run()
     assert list(report["steps"]) == ["collect"]
-    assert "learning takes 50 in all" in report["outcome"]
+    assert "20 of them new: learning takes 50 new" in report["outcome"]
 
 
 def nightly(settings: Settings, folder: Path, *personas: str) -> tuple[int, str, Any]:
@@ -91,7 +91,6 @@ def test_an_evaluation_that_fails_is_no_missed_bar(settings: Settings, tmp_path:
     write_rows(night.dataset / HELD_OUT, [])
     examine = next(step for step in night.steps() if step.name == "examine")
     collected = Result(figures={"live": ""})
-    (night.home / "collect").mkdir()
     (night.home / "collect" / RESULT).write_text(collected.model_dump_json())
     (tmp_path / "examine").mkdir()
     with pytest.raises(
@@ -160,6 +159,8 @@ def prepared(night: NightPlan, replies: dict[str, str], reward: float | None = N
         for number in range(4)
     ]
     night.dataset.mkdir(parents=True)
+    (night.home / "collect").mkdir(exist_ok=True)
+    (night.home / "collect" / ROWS).touch()
     write_rows(night.dataset / TRAIN, [])
     write_rows(night.dataset / HELD_OUT, rows)
     lines = [{"id": row.id, "replies": replies} for row in rows]
@@ -195,3 +196,21 @@ def test_thumbs_that_cancel_out_are_none(settings: Settings, tmp_path: Path) -> 
     (tmp_path / "gate").mkdir()
     refused = prepared(night, {"candidate": "hello", "base": "hello"}, reward=0.0).run(tmp_path / "gate").end
     assert "on 0 thumbs up and 0 down" in refused
+
+
+def collected(night: NightPlan) -> Result:
+    (night.home / "collect").mkdir(parents=True)
+    return night.steps()[0].run(night.home / "collect")
+
+
+def test_thumbs_that_had_their_verdict_begin_no_further_night(settings: Settings, tmp_path: Path) -> None:
+    rooms = Rooms.open(settings)
+    for number in range(60):
+        rate_turn(rooms.store, number, f"sam{number % 5}", "Hello!", 1 if number % 2 else -1)
+    rooms.close()
+    first = plan(settings, tmp_path)
+    assert not collected(first).end
+    (tmp_path / "gate").mkdir()
+    prepared(first, {"candidate": "hello", "base": "hello"}).run(tmp_path / "gate")
+    second = collected(replace(first, home=tmp_path / "second"))
+    assert second.end.startswith("30 thumbs up and 30 down, 0 of them new: learning takes 50 new")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from townsfolk.config import Settings, shipped
+from townsfolk.disk import write_whole
 from townsfolk.engine import open_model
 from townsfolk.errors import ConfigError, LaunchError
 from townsfolk.personas import PersonaLibrary
@@ -37,6 +38,8 @@ INCUMBENT = "incumbent.json"
 ROWS = "rows.jsonl"
 SUITE = "held_out"
 LIVE = "live"
+LEARNT = "learnt.json"
+"""Beside a persona's nights: the thumbs of the last one that came to a verdict, by turn."""
 TAIL = 1_500
 Promote = Callable[[Path], str]
 """Puts the version in a folder live; gives its content hash."""
@@ -83,12 +86,21 @@ class NightPlan:
                 end=f"version {trial.version[:SHORT]} is on trial: what players say of it comes first"
             )
         self._run(folder, "data", "collect", str(folder / ROWS), *self._with_config())
-        up, down = _thumbs(self._rows(folder / ROWS))
+        rows = self._rows(folder / ROWS)
+        up, down = _thumbs(rows)
+        new = len(_rated(rows).items() - self._learnt().items())
         least = self.settings.promotion.gate_least_rated
-        enough = up and down and up + down >= least
-        few = f"{up} thumbs up and {down} down: learning takes {least} in all, and some of both"
-        figures = {"up": up, "down": down, LIVE: record.live}
+        enough = up and down and new >= least
+        few = (
+            f"{up} thumbs up and {down} down, {new} of them new: learning takes {least} new, and some of both"
+        )
+        figures = {"up": up, "down": down, "new": new, LIVE: record.live}
         return Result(figures=figures, end="" if enough else few)
+
+    def _learnt(self) -> dict[str, float]:
+        """Thumbs that had their verdict: each further night would stray further with them."""
+        file = self.home.parent / LEARNT
+        return dict(_read(file)) if file.exists() else {}
 
     def _build(self, folder: Path) -> Result:
         sources = f"{AUTHORED},{self.home / 'collect' / ROWS}"
@@ -196,6 +208,8 @@ class NightPlan:
         learnt = Manifest.model_validate_json((self.home / "learn" / "run" / MANIFEST).read_bytes())
         kind: ChangeKind = "passed" if verdict.passed else "refused"
         self._registry.note(self.persona, kind, learnt.adapter_hash, verdict.reasons)
+        rated = _rated(self._rows(self.home / "collect" / ROWS))
+        write_whole(self.home.parent / LEARNT, json.dumps(rated).encode())
 
     def _promote(self, folder: Path) -> Result:
         if (now := self._registry.record(self.persona).live) != self._live():
@@ -231,9 +245,14 @@ class NightPlan:
         return ["--config", str(self.config)] if self.config else []
 
 
+def _rated(rows: Sequence[DataRow]) -> dict[str, float]:
+    """Reward of each row with thumbs; hints are none, and thumbs that cancel out are left out."""
+    return {row.id: row.reward for row in rows if row.reward and row.weight >= EXPLICIT}
+
+
 def _thumbs(rows: Sequence[DataRow]) -> tuple[int, int]:
-    """Rows with a thumb up and with one down; hints count for neither, nor do thumbs that cancel out."""
-    rewards = [row.reward for row in rows if row.reward is not None and row.weight >= EXPLICIT]
+    """Rows with a thumb up and with one down."""
+    rewards = _rated(rows).values()
     return sum(reward > 0 for reward in rewards), sum(reward < 0 for reward in rewards)
 
 
