@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -172,6 +173,13 @@ def test_the_reward_model_judges_as_its_adapter_alone_does(served: ServedBase, t
     with torch.no_grad():
         rewards = [float(head(model(input_ids=ids).logits[0, -1])) for ids in texts]
     assert logged(told)[0]["reward"] == pytest.approx(fmean(rewards) + fmean(judge(first)), abs=1e-3)
+
+
+def test_replies_that_players_disliked_are_not_paid_for(served: ServedBase, tmp_path: Path) -> None:
+    judge = text_judge(config(tmp_path, right_action=2), served)
+    unjudged = TRAIN[0]
+    rows = [unjudged, *(replace(unjudged, reward=reward) for reward in (1.0, 0.0, -1.0))]
+    assert judge([(row, row.reply) for row in rows]) == [2, 2, 0, 0]
 
 
 def test_a_run_needs_prompts_and_somebody_who_judges(served: ServedBase, tmp_path: Path) -> None:

@@ -46,6 +46,19 @@ def test_rows_of_a_persona_begin_alike(rehearsal: Rehearsal) -> None:
     assert one.prompt[: one.shared] == other.prompt[: other.shared]
 
 
+@pytest.mark.parametrize(
+    ("context", "words"),
+    [
+        ("(Near: player sam 3 north.)\nsam to Old Ida: look: a wolf", "look: a wolf"),
+        ("sam to Ida: hello", "hello"),
+        ("sam gives Ida a present.", ""),
+        ("What does Ida do?", ""),
+    ],
+)
+def test_what_was_said_is_known_of_rows_from_play_too(rehearsal: Rehearsal, context: str, words: str) -> None:
+    assert rehearsal.row(row_of(None, context=context)).said == words
+
+
 def test_what_is_remembered_is_told(rehearsal: Rehearsal) -> None:
     seen = observation().model_copy(update={"events": (said("hello"),)})
     assert "Alice fell in a cave." in rehearsal.decode(

@@ -40,6 +40,10 @@ def test_the_action_of_the_row_is_right(reply: str, worth: float) -> None:
     assert right_action(Answer(reply, WANTED, "give me two apples")) == worth
 
 
+def test_what_was_disliked_is_no_model_for_the_action() -> None:
+    assert right_action(Answer(WANTED, WANTED, to_imitate=False)) == 0
+
+
 def test_words_of_the_player_are_no_answer() -> None:
     said = "where is the nearest well"
     assert no_echo(Answer("Where is the nearest well?", "It is north of here.", said)) == 0

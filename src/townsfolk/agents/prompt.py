@@ -4,6 +4,7 @@ The prompt only ever grows at its end, so that the KV cache serves again for all
 it is full, the older half of the windows goes at once and the rest is prefilled anew.
 """
 
+import re
 from collections.abc import Callable, Sequence
 
 from townsfolk.agents.occasion import Occasion
@@ -16,6 +17,7 @@ from townsfolk.types import EventKind, Persona, fill
 Messages = list[tuple[str, str]]
 SHOWN_PLAYER, SHOWN_NAME = "Player", "Ida"
 """Who talks with whom in the examples."""
+_SPEECH = re.compile(r"[\w-]+ to [^:]+: (.*)")
 LONGEST_TOKEN = 16
 """Text of more characters than this for each token that fits need not be encoded to see that it does not."""
 
@@ -127,6 +129,12 @@ def _happened(occasion: Occasion, name: str) -> str:
     if occasion.kind is EventKind.PUNCHED:
         return f"{occasion.player or 'Something'} hits {name}!"
     return f"What does {name} do?"
+
+
+def told_in(window_text: str) -> str:
+    """What the player said in a window that is only known as text; "" where nobody spoke."""
+    speech = _SPEECH.fullmatch(window_text.rpartition("\n")[2])
+    return speech[1] if speech else ""
 
 
 def one_line(text: str) -> str:

@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import takewhile
 
 from townsfolk.agents import Occasion, PromptBuilder, Session, occasion_in, told, unaided
-from townsfolk.agents.prompt import opening
+from townsfolk.agents.prompt import opening, told_in
 from townsfolk.agents.template import ChatTemplate
 from townsfolk.config import Settings
 from townsfolk.engine import ModelTokenizer, open_model
@@ -69,7 +69,7 @@ class Rehearsal:
             rejected=self._reply(row.rejected) if row.rejected else (),
             reward=row.reward,
             weight=row.weight,
-            said=_said(row.observation),
+            said=_said(row),
         )
 
     def window(self, row: DataRow) -> str:
@@ -131,10 +131,11 @@ def _seen(row: DataRow, observation: Observation) -> tuple[Session, Occasion]:
     return session, occasion
 
 
-def _said(observation: Observation | None) -> str:
+def _said(row: DataRow) -> str:
     """What the villager was told."""
-    events = observation.events if observation else ()
-    return next((event.text for event in events if event.kind is EventKind.SPOKEN_TO), "")
+    if row.observation is None:
+        return told_in(row.context)
+    return next((event.text for event in row.observation.events if event.kind is EventKind.SPOKEN_TO), "")
 
 
 def _common(opening_ids: Ids, prompt: Ids) -> int:

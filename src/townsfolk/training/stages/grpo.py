@@ -66,16 +66,25 @@ def _arguments(config: GrpoConfig, own: Run) -> Any:
 
 
 def _example(row: TokenRow, served: ServedBase) -> dict[str, Any]:
-    return {"prompt": list(row.prompt), "wanted": served.decode(row.reply), "said": row.said}
+    return {
+        "prompt": list(row.prompt),
+        "wanted": served.decode(row.reply),
+        "said": row.said,
+        "to_imitate": row.to_imitate,
+    }
 
 
 def _batched(name: str, served: ServedBase) -> Callable[..., list[float]]:
     """A reward as TRL calls it: for all replies at once, under its own name in the log."""
 
     def rewards(
-        completion_ids: Sequence[Sequence[int]], wanted: Sequence[str], said: Sequence[str], **_: Any
+        completion_ids: Sequence[Sequence[int]],
+        wanted: Sequence[str],
+        said: Sequence[str],
+        to_imitate: Sequence[bool],
+        **_: Any,
     ) -> list[float]:
-        answers = map(Answer, map(served.decode, completion_ids), wanted, said)
+        answers = map(Answer, map(served.decode, completion_ids), wanted, said, to_imitate)
         return [REWARDS[name](answer) for answer in answers]
 
     rewards.__name__ = name

@@ -43,7 +43,10 @@ def text_judge(config: PpoConfig, served: ServedBase) -> Judge:
     weights = text_weights(config)
 
     def judge(sampled: Sequence[Sampled]) -> list[float]:
-        answers = [Answer(served.decode(reply), served.decode(row.reply), row.said) for row, reply in sampled]
+        answers = [
+            Answer(served.decode(reply), served.decode(row.reply), row.said, row.to_imitate)
+            for row, reply in sampled
+        ]
         return [sum(weight * REWARDS[name](it) for name, weight in weights.items()) for it in answers]
 
     return judge

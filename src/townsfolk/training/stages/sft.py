@@ -29,13 +29,8 @@ def run(config: ImitationConfig, served: ServedBase, rows: Rows, quiet: bool = F
         ConfigError: there is nothing to learn, or the settings don't fit this machine or folder.
         AdapterError: the parent does not fit, or what was learnt can't be served.
     """
-    return imitate(
-        config, served, replace(rows, train=_liked(rows.train), held_out=_liked(rows.held_out)), quiet
-    )
-
-
-def _liked(rows: Sequence[TokenRow]) -> list[TokenRow]:
-    return [row for row in rows if row.reward is None or row.reward > 0]
+    train, held_out = ([row for row in side if row.to_imitate] for side in (rows.train, rows.held_out))
+    return imitate(config, served, replace(rows, train=train, held_out=held_out), quiet)
 
 
 def imitate(config: ImitationConfig, served: ServedBase, rows: Rows, quiet: bool = False) -> Manifest:

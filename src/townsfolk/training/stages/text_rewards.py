@@ -27,11 +27,13 @@ class Answer:
     Attributes:
         wanted: the row's own reply to the same.
         said: the player's words.
+        to_imitate: whether `wanted` is known to be right: what players disliked is not.
     """
 
     reply: str
     wanted: str
     said: str = ""
+    to_imitate: bool = True
 
 
 def well_formed(it: Answer) -> float:
@@ -40,7 +42,12 @@ def well_formed(it: Answer) -> float:
 
 
 def right_action(it: Answer) -> float:
-    """The action of the row's own reply; half of it where it is done to something else."""
+    """The action of the row's own reply; half of it where it is done to something else.
+
+    Nothing for any action where the row's own reply was disliked: nobody knows what would have been right.
+    """
+    if not it.to_imitate:
+        return 0.0
     done, wanted = split_reply(it.reply)[0], (split_reply(it.wanted)[0],)
     if not is_right_action(done, wanted, it.said):
         return 0.0

@@ -38,6 +38,11 @@ class TokenRow:
     said: str = ""
     acts: int = 1
 
+    @property
+    def to_imitate(self) -> bool:
+        """Whether players liked the reply, or nobody judged it."""
+        return self.reward is None or self.reward > 0
+
 
 @dataclass(frozen=True)
 class Rows:
