@@ -3,7 +3,10 @@
 import pytest
 
 from tiny_model import tiny_settings
+from townsfolk.agents import PromptBuilder
 from townsfolk.errors import ConfigError
+from townsfolk.interpreter import defuse
+from townsfolk.personas import PersonaLibrary
 from townsfolk.serving.rehearsal import Rehearsal
 from townsfolk.training.data.rows import DataRow
 from townsfolk.types import Observation
@@ -57,6 +60,21 @@ def test_rows_of_a_persona_begin_alike(rehearsal: Rehearsal) -> None:
 )
 def test_what_was_said_is_known_of_rows_from_play_too(rehearsal: Rehearsal, context: str, words: str) -> None:
     assert rehearsal.row(row_of(None, context=context)).said == words
+
+
+def test_rows_are_written_anew_where_knowledge_or_room_changed(rehearsal: Rehearsal) -> None:
+    library = PersonaLibrary.read()
+    explorer = library.get("explorer")
+    known = explorer.model_copy(update={"knowledge": explorer.knowledge[1:]})
+    edited = PersonaLibrary({**library.personas, "explorer": known}, {})
+    prompts, tokenizer = rehearsal._prompts, rehearsal.tokenizer
+    narrow = PromptBuilder(prompts.template, prompts.max_tokens - 1, defuse)
+    others = [
+        Rehearsal(tokenizer, prompts, edited),
+        Rehearsal(tokenizer, narrow, library),
+    ]
+    assert Rehearsal(tokenizer, prompts, library).fingerprint == rehearsal.fingerprint
+    assert len({it.fingerprint for it in (rehearsal, *others)}) == 3
 
 
 def test_what_is_remembered_is_told(rehearsal: Rehearsal) -> None:

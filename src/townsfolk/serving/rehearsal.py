@@ -5,11 +5,12 @@ will be shown; how it is learnt is the training stages' business.
 """
 
 import hashlib
+import json
 from functools import cached_property
 from itertools import takewhile
 
 from townsfolk.agents import Occasion, PromptBuilder, Session, occasion_in, told, unaided
-from townsfolk.agents.prompt import opening, told_in
+from townsfolk.agents.prompt import told_in
 from townsfolk.agents.template import ChatTemplate
 from townsfolk.config import Settings
 from townsfolk.engine import ModelTokenizer, open_model
@@ -83,9 +84,9 @@ class Rehearsal:
     @cached_property
     def fingerprint(self) -> str:
         """Changes when rows would become other tokens: caches of TokenRows are keyed by it."""
-        personas = sorted(self._library.personas.items())
-        openings = [opening(unaided(persona)) for _, persona in personas]
-        return hashlib.sha256(f"{self.template_hash}{openings}".encode()).hexdigest()
+        personas = [persona.model_dump_json() for _, persona in sorted(self._library.personas.items())]
+        made_of = [self.template_hash, self._prompts.max_tokens, *personas]
+        return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
 
     @property
     def template_hash(self) -> str:
