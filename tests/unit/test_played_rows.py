@@ -149,6 +149,25 @@ def test_a_step_that_was_shown_is_to_be_imitated() -> None:
     assert DataRow.model_validate_json(row.model_dump_json()) == row
 
 
+def test_titles_that_players_wrote_name_nobody() -> None:
+    where = {"distance": 2, "direction": "east"}
+    title = "zoe_99's diary, zoe@example.org"
+    near = Surroundings.model_validate(
+        {
+            "things": [{"kind": "item", "name": "default:book_written", "title": title, **where}],
+            "nodes": [{"name": "default:chest", "title": title, **where}],
+        }
+    )
+    seen = Observation(
+        villager_id="ada", name="Ada", persona="guard", snapshot_time=1.0, around=near, events=()
+    )
+    masked = Mask({"zoe_99"}, salt="").observation(seen).around
+    assert masked is not None
+    for title in (masked.things[0].title, masked.nodes[0].title):
+        assert "zoe" not in title
+        assert title.endswith("'s diary, (an address)")
+
+
 def test_the_guides_lines_come_in_and_go_out(tmp_path: Path) -> None:
     line = {"player_id": "zoe_99", "context": "zoe_99 to Ada: hi", "reply": "Hello.", "reward": -0.5}
     file = tmp_path / "guide.jsonl"

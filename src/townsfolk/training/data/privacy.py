@@ -58,8 +58,13 @@ class Mask:
 
         near = seen.around
         if near:
-            things = tuple(it.model_copy(update={"name": self.names(it.name)}) for it in near.things)
-            nodes = tuple(it.model_copy(update={"text": text(it.text)}) for it in near.nodes)
+            things = tuple(
+                it.model_copy(update={"name": self.names(it.name), "title": text(it.title)})
+                for it in near.things
+            )
+            nodes = tuple(
+                it.model_copy(update={"text": text(it.text), "title": text(it.title)}) for it in near.nodes
+            )
             near = near.model_copy(update={"things": things, "nodes": nodes})
         events = tuple(
             it.model_copy(update={"who": self.names(it.who), "text": text(it.text)}) for it in seen.events
