@@ -45,6 +45,24 @@ def test_flags_come_before_the_file_in_each_spelling(recipe: Path) -> None:
     assert config.trackers == ("wandb", "mlflow")
 
 
+@pytest.mark.parametrize("flag", ["--use_fp16", "--use_fp16=1", "--use_fp16=true", "--use-fp16=yes"])
+def test_half_precision_by_each_word_for_yes(recipe: Path, flag: str) -> None:
+    assert read_config(SftConfig, recipe, [flag]).dtype == "float16"
+
+
+def test_words_of_the_command_line_are_read_by_their_settings_type(recipe: Path) -> None:
+    told = ["--output_dir=/srv/town #1/run", "--run_name", "7", "--rows_of", "guard,trader", "--use_fp16=no"]
+    config = read_config(SftConfig, recipe, told)
+    assert (config.output_dir, config.run_name) == (Path("/srv/town #1/run"), "7")
+    assert config.rows_of == ("guard", "trader")
+    assert config.dtype == "auto"
+
+
+def test_the_guides_lines_are_no_dataset_yet(recipe: Path) -> None:
+    with pytest.raises(ConfigError, match=r"townsfolk data import lines\.jsonl .* townsfolk data build"):
+        read_config(SftConfig, recipe, ["--db_path", "lines.jsonl"])
+
+
 def test_every_fault_is_told_at_once(recipe: Path) -> None:
     with pytest.raises(ConfigError) as told:
         read_config(

@@ -5,10 +5,18 @@ It refuses to know what a run does with it, and imports no torch: `townsfolk tra
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from townsfolk.config import EngineSettings, HomePath, shipped
 from townsfolk.errors import ConfigError
@@ -94,14 +102,23 @@ class RunConfig(BaseModel):
     trackers: tuple[Tracker, ...] = ()
     """Where to log besides log.jsonl; wandb stays offline unless WANDB_MODE says otherwise."""
 
-    @model_validator(mode="before")
+    @field_validator("dataset")
     @classmethod
-    def _short_for_dtype(cls, values: Any) -> Any:
-        if isinstance(values, Mapping) and values.get("use_fp16") is True:
-            if values.get("dtype", "auto") not in ("auto", "float16"):
-                raise ValueError(f"use_fp16 and dtype {values['dtype']} exclude each other: leave one out")
-            return {**values, "dtype": "float16"}
-        return values
+    def _no_file_of_lines(cls, dataset: Path) -> Path:
+        if dataset.suffix == ".jsonl":
+            raise ValueError(
+                f"must be a dataset's folder: townsfolk data import {dataset} ROWS --persona NAME, then "
+                "townsfolk data build FOLDER --from ROWS"
+            )
+        return dataset
+
+    @model_validator(mode="after")
+    def _short_for_dtype(self) -> Self:
+        if self.use_fp16:
+            if self.dtype not in ("auto", "float16"):
+                raise ValueError(f"use_fp16 and dtype {self.dtype} exclude each other: leave one out")
+            object.__setattr__(self, "dtype", "float16")  # frozen only for those who have it from here
+        return self
 
     @property
     def name(self) -> str:
@@ -244,11 +261,9 @@ def read_config(kind: type[Config], file: Path, arguments: Sequence[str] = ()) -
         ConfigError: lists every fault, one a line.
     """
     values = _read_yaml(file)
-    overrides = _overrides(arguments)
+    overrides = _overrides(kind, arguments)
     try:
-        return kind.model_validate(
-            {ALIASES.get(key, key): value for key, value in (values | overrides).items()}
-        )
+        return kind.model_validate(values | overrides)
     except ValidationError as error:
         faults = "\n".join(
             f"  {'.'.join(map(str, fault['loc'])) or 'run'}: {_rule(kind, fault)}" for fault in error.errors()
@@ -271,37 +286,35 @@ def _read_yaml(file: Path) -> dict[str, Any]:
         raise ConfigError(f"recipe {file}: can't be read: {error}; {shipped('configs')} has some") from error
     if not isinstance(values, dict):
         raise ConfigError(f"recipe {file}: must be a mapping of settings, got {type(values).__name__}")
-    return {str(key).replace("-", "_"): value for key, value in values.items()}
+    return {_named(str(key)): value for key, value in values.items()}
 
 
-def _overrides(arguments: Sequence[str]) -> dict[str, Any]:
-    """A flag alone is true; one with several values is a list."""
+def _named(key: str) -> str:
+    key = key.replace("-", "_")
+    return ALIASES.get(key, key)
+
+
+def _overrides(kind: type[RunConfig], arguments: Sequence[str]) -> dict[str, Any]:
+    """What stands after a flag, as its setting's type wants it; a flag alone is true."""
     given: dict[str, list[str]] = {}
     key = ""
     for argument in arguments:
         if argument.startswith("--"):
             name, equals, value = argument[2:].partition("=")
-            key = name.replace("-", "_")
+            key = _named(name)
             given[key] = [value] if equals else []
         elif key:
             given[key].append(argument)
         else:
             raise ConfigError(f"{argument!r} stands alone: settings are given as --key value")
-    return {key: _value(key, words) for key, words in given.items()}
+    return {key: _value(kind, key, words) for key, words in given.items()}
 
 
-def _value(key: str, words: list[str]) -> Any:
+def _value(kind: type[RunConfig], key: str, words: list[str]) -> Any:
+    """Words as they are: pydantic reads numbers from them, and a path may hold what YAML would drop."""
     if not words:
         return True
-    if ALIASES.get(key, key) in ("target_modules", "trackers"):
+    field = kind.model_fields.get(key)
+    if field and get_origin(field.annotation) is tuple:
         return [part for word in words for part in word.split(",") if part]
-    return _scalar(" ".join(words))
-
-
-def _scalar(word: str) -> Any:
-    """As YAML reads it; numbers like 1e-4, which YAML 1.1 takes for words, are left to pydantic."""
-    try:
-        value = yaml.safe_load(word)
-    except yaml.YAMLError:
-        return word
-    return value if isinstance(value, bool | int | float | str) else word
+    return " ".join(words)
