@@ -60,7 +60,7 @@ def check(
             for fault in faults(exchange, persona, names, actions)
         ]
     _print(rows, found, as_json)
-    raise typer.Exit(bool(found))
+    raise typer.Exit(int(bool(found)))
 
 
 @app.command()

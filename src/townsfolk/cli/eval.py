@@ -91,7 +91,7 @@ def evaluate(
     if each:
         _write_each(found, each)
     _print(found)
-    raise typer.Exit(not found.held)
+    raise typer.Exit(int(not found.held))
 
 
 def _write(found: "Report", file: Path) -> None:

@@ -35,7 +35,7 @@ def nightly(
         nights = [_tried(settings, name, config, as_json) for name in names]
     if as_json:
         print(json.dumps([report for report in nights if report]))
-    raise typer.Exit(None in nights)
+    raise typer.Exit(int(None in nights))
 
 
 def _tried(settings: Settings, persona: str, config: Path | None, quiet: bool) -> dict[str, object] | None:
