@@ -178,7 +178,13 @@ def _suites(plan: Plan, names: Names, personas: Sequence[Persona]) -> Iterator[t
 
 
 def _limited(cases: Sequence[Case], limit: int | None) -> list[Case]:
-    return [case for own in _by_persona(cases).values() for case in own[:limit]]
+    """Spread over each persona's cases, which lie by kind."""
+    return [case for own in _by_persona(cases).values() for case in _spread(own, limit or len(own))]
+
+
+def _spread(cases: Sequence[Case], count: int) -> list[Case]:
+    count = min(count, len(cases))
+    return [cases[n * len(cases) // count] for n in range(count)]
 
 
 def _by_persona(cases: Iterable[Case]) -> dict[str, list[Case]]:
