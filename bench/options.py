@@ -22,4 +22,4 @@ class Options:
     swap_seconds: float
     peers: frozenset[str]
     only: frozenset[str]
-    activated: bool = False
+    activated: bool

@@ -1,11 +1,13 @@
 """Files and folders that are whole or not there, whatever is killed meanwhile."""
 
 import fcntl
+import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 INCOMING = ".incoming-"
 """How names of what is not whole yet begin."""
@@ -30,6 +32,21 @@ def write_whole(file: Path, data: bytes) -> None:
     _write(incoming, data)
     incoming.replace(file)
     sync(file.parent)
+
+
+def drop_lines(file: Path, unwanted: Callable[[Any], bool]) -> None:
+    """Replace a file of JSON lines by one without those that are `unwanted`, nor any that a crash tore."""
+
+    def stays(line: str) -> bool:
+        try:
+            return not unwanted(json.loads(line))
+        except ValueError:
+            return False
+
+    lines = file.read_text(encoding="ascii").splitlines(keepends=True)
+    others = [line for line in lines if stays(line)]
+    if len(others) < len(lines):
+        write_whole(file, "".join(others).encode())
 
 
 def copy_whole(source: Path, names: Iterable[str], target: Path) -> None:

@@ -130,6 +130,13 @@ def test_a_schema_of_another_version_is_not_copied_in_part(settings: StoreSettin
     database.close()
 
 
+def test_what_is_not_there_is_not_made(tmp_path: Path) -> None:
+    own = settings_in(tmp_path)
+    with pytest.raises(StoreError, match=r"is not there: check store\.url"):
+        db(own, "backup", str(tmp_path / "copy"))
+    assert not Path(str(Database(own.url).url.database)).exists()
+
+
 def test_what_is_no_backup_leaves_the_database_as_it_was(
     store: Store, settings: StoreSettings, tmp_path: Path
 ) -> None:

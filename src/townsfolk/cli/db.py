@@ -37,6 +37,7 @@ def backup(file: BackupFile, config: ConfigFile = None, as_json: AsJson = False)
     from townsfolk.feedback.database import Database
 
     database = Database(load_settings(config).store.url)
+    copying.require_there(database.url)
     database.require_newest()
     copying.backup(database.url, file)
     size = file.stat().st_size

@@ -17,6 +17,7 @@ from pathlib import Path
 from sqlalchemy import update
 from sqlalchemy.exc import DataError, IntegrityError
 
+from townsfolk.disk import drop_lines
 from townsfolk.errors import Forbidden, StoreError
 from townsfolk.feedback import rows
 from townsfolk.feedback.database import Database
@@ -152,10 +153,7 @@ class Applier:
     def _clear_rejects(self, gone: ForgetPlayer) -> None:
         """Who is forgotten leaves what was set aside, too."""
         if self._rejects.exists():
-            lines = self._rejects.read_text(encoding="ascii").splitlines(keepends=True)
-            others = self._rejects.with_suffix(".new")
-            others.write_text("".join(line for line in lines if not _is_of(line, gone)))
-            others.replace(self._rejects)
+            drop_lines(self._rejects, lambda told: rows.is_of(told, gone))
 
     def _set_aside(self, record: Record, fault: Exception) -> None:
         log.error("record %d is refused and set aside in %s: %s", record.seq, self._rejects, fault)
@@ -164,11 +162,3 @@ class Applier:
             file.flush()
             os.fsync(file.fileno())
         self.rejected += 1
-
-
-def _is_of(line: str, gone: ForgetPlayer) -> bool:
-    """Whether a line set aside is of the player; one that a crash tore may be, so it counts as theirs."""
-    try:
-        return rows.is_of(json.loads(line), gone)
-    except ValueError:
-        return True

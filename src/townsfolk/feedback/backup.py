@@ -41,6 +41,12 @@ def backup(url: URL, file: Path) -> None:
         raise StoreError(f"no backup was made to {file}: {error}") from error
 
 
+def require_there(url: URL) -> None:
+    """Raises StoreError: there is no such file, which opening would make."""
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
+        raise StoreError(f"database {url.database} is not there: check store.url")
+
+
 def restore(url: URL, file: Path) -> None:
     """Replace the database by what is in `file`. The service must not run.
 
@@ -60,10 +66,8 @@ def restore(url: URL, file: Path) -> None:
 
 def _copy_sqlite(url: URL, fresh: Path) -> None:
     """In one step: a reader of a WAL database holds up no writer."""
-    source = Path(str(url.database))
-    if not source.is_file():
-        raise StoreError(f"database {source} is not there: check store.url")
-    with closing(sqlite3.connect(source)) as live, closing(sqlite3.connect(fresh)) as copy:
+    require_there(url)
+    with closing(sqlite3.connect(str(url.database))) as live, closing(sqlite3.connect(fresh)) as copy:
         live.backup(copy)
         copy.execute("PRAGMA journal_mode=DELETE")  # one file, without a log beside it
 

@@ -11,8 +11,9 @@ import time
 from collections.abc import Iterable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import Any
 
-from townsfolk.disk import write_whole
+from townsfolk.disk import drop_lines
 from townsfolk.errors import StoreError
 from townsfolk.types import ForgetPlayer, Outcome, Turn
 
@@ -78,7 +79,7 @@ class BehaviourLog:
         try:
             self._file.close()  # the next line opens it again
             for file in (path, *path.parent.glob(f"{path.name}.[0-9]*")):
-                _drop_lines(file, gone)
+                drop_lines(file, lambda told: _names(told, gone))
         except OSError as error:
             raise StoreError(f"behaviour log {path} still names a forgotten player: {error}") from error
         finally:
@@ -92,17 +93,6 @@ class BehaviourLog:
         self._file.handle(logging.makeLogRecord({"msg": "%s", "args": (line,)}))
 
 
-def _drop_lines(file: Path, gone: ForgetPlayer) -> None:
-    lines = file.read_text(encoding="ascii").splitlines(keepends=True)
-    others = [line for line in lines if not _names(line, gone)]
-    if len(others) < len(lines):
-        write_whole(file, "".join(others).encode())
-
-
-def _names(line: str, gone: ForgetPlayer) -> bool:
-    try:
-        told = json.loads(line)
-    except ValueError:
-        return True  # torn when the service was killed: it tells nothing, and may hold a name
+def _names(told: dict[str, Any], gone: ForgetPlayer) -> bool:
     name = rf"(?<![\w-]){re.escape(gone.player)}(?![\w-])"
     return told["game"] == gone.game_id and bool(re.search(name, f"{told['action']} {told['reason']}"))

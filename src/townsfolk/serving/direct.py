@@ -14,7 +14,6 @@ from townsfolk.serving.decode import Draft
 from townsfolk.serving.games import GameState
 from townsfolk.serving.judge import Judge
 from townsfolk.serving.rooms import Rooms
-from townsfolk.serving.violations import flag_violations
 from townsfolk.types import (
     ActionSpec,
     InferChunk,
@@ -152,7 +151,7 @@ class DirectTurns:
             turn_id,
             self._rooms.prompts.fit(ask.shown, ask.told),
             ask.speaker.adapter,
-            self._permitted(ask),
+            _permitted(ask.offers, judge),
             ask.sampling,
             speech=True,
             optional=persona.unaided,
@@ -173,16 +172,14 @@ class DirectTurns:
                 "the reply was not done by its deadline: raise max_wait_ms, or lower max_len"
             )
         if kept:
-            turn = judge.record(turn_id, ask.text, draft, ask.speaker.adapter, started)
-            self._rooms.keep(turn)
-            flag_violations(self._rooms, turn)
+            self._rooms.keep(judge.record(turn_id, ask.text, draft, ask.speaker.adapter, started))
         yield InferChunk(turn_id=turn_id, done=True)
 
-    def _permitted(self, ask: _Ask) -> tuple[Offer, ...]:
-        specs, who = {spec.name: spec for spec in ask.specs}, ask.speaker.persona.name
-        policy, at = self._rooms.policy, NOWHERE.me.position
-        left = (policy.open_to(offer, specs[offer.name], who, at) for offer in ask.offers)
-        return tuple(filter(None, left))
+
+def _permitted(offers: Sequence[Offer], judge: Judge) -> tuple[Offer, ...]:
+    who, at = judge.persona.name, NOWHERE.me.position
+    left = (judge.policy.open_to(offer, judge.specs[offer.name], who, at) for offer in offers)
+    return tuple(filter(None, left))
 
 
 async def _whole(chunks: AsyncIterable[InferChunk]) -> InferReply:

@@ -24,6 +24,7 @@ from townsfolk.serving.prompts import prompt_builder
 from townsfolk.serving.recall import recall
 from townsfolk.serving.rewards import RewardModel
 from townsfolk.serving.turns import TurnRunner
+from townsfolk.serving.violations import flag_violations
 from townsfolk.types import ForgetPlayer, Turn
 
 log = logging.getLogger(__name__)
@@ -105,13 +106,14 @@ class Rooms:
         return not warming, f"prefilling the openings of {warming}: wait some seconds" if warming else ""
 
     def keep(self, turn: Turn) -> None:
-        """Store a turn, note its actions in the behaviour log, count it. Waits for nothing."""
+        """Store a turn, log its actions, count it, flag what it broke. Waits for nothing."""
         self.store.record_turn(turn)
         self.behaviour_log.proposed(turn)
         self.metrics.turns.labels(turn.finish).inc()
         for action, verdict in zip(turn.actions, turn.verdicts, strict=True):
             outcome = "allowed" if verdict.allowed else "refused"
             self.metrics.actions.labels(turn.persona, action.name, outcome).inc()
+        flag_violations(self, turn)
 
     def forget(self, player: ForgetPlayer) -> None:
         """Returns when it is durable. Raises StoreError."""

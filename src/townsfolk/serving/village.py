@@ -20,7 +20,7 @@ from townsfolk.serving.games import Cause, GameState
 from townsfolk.serving.rooms import Rooms
 from townsfolk.serving.tracing import TRACER
 from townsfolk.serving.turns import sequences_of
-from townsfolk.serving.violations import flag_violations, freeze_as_told
+from townsfolk.serving.violations import freeze_as_told
 from townsfolk.types import (
     AdapterList,
     AdapterVersion,
@@ -226,7 +226,6 @@ class Village:
             late = Refused(villager_id=session.villager_id, code="late", reason="its deadline passed")
             state.put(late)
         self._rooms.keep(turn)
-        flag_violations(self._rooms, turn)
 
     def _readings(self) -> Iterator[Reading]:
         games = list(self._games.values())

@@ -2,12 +2,15 @@
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from townsfolk.serving.rooms import Rooms
 from townsfolk.types import MAX_EVIDENCE, MAX_TEXT, AuditFlag, Outcome, Turn
 
+if TYPE_CHECKING:
+    from townsfolk.serving.rooms import Rooms
 
-def flag_violations(rooms: Rooms, turn: Turn) -> None:
+
+def flag_violations(rooms: "Rooms", turn: Turn) -> None:
     """Flag a turn that broke a rule; its villager was frozen when it was judged."""
     for verdict in turn.verdicts:
         if rooms.policy.is_violation(verdict):
@@ -15,7 +18,7 @@ def flag_violations(rooms: Rooms, turn: Turn) -> None:
             _flag(rooms, where, verdict.rule, verdict.reason, evidence_of(turn))
 
 
-def freeze_as_told(rooms: Rooms, game_id: str, outcome: Outcome) -> None:
+def freeze_as_told(rooms: "Rooms", game_id: str, outcome: Outcome) -> None:
     """Where the game's own check found a violation that ours let pass, and froze the villager: so do we."""
     if not rooms.policy.freezes(outcome.rule):
         return
@@ -35,7 +38,9 @@ def evidence_of(turn: Turn) -> tuple[str, ...]:
     return tuple(line[:MAX_TEXT] for line in told[-MAX_EVIDENCE:])
 
 
-def _flag(rooms: Rooms, where: tuple[str, str, str], rule: str, reason: str, evidence: Sequence[str]) -> None:
+def _flag(
+    rooms: "Rooms", where: tuple[str, str, str], rule: str, reason: str, evidence: Sequence[str]
+) -> None:
     """Count it and keep it; `where` is the game, the villager and the turn."""
     rooms.metrics.violations.labels(rule).inc()
     game_id, villager_id, turn_id = where
