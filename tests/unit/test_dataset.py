@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from townsfolk.cli import app
 from townsfolk.errors import ConfigError
 from townsfolk.training.data import Exchange, read_exchanges, read_names
-from townsfolk.training.data.dataset import Recipe, build_dataset, groups
+from townsfolk.training.data.dataset import NearCopies, Recipe, build_dataset, groups
 from townsfolk.training.data.names import Names
 from townsfolk.training.data.rows import read_manifest, read_rows, write_rows
+from townsfolk.types import words
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -65,6 +68,20 @@ def test_no_group_is_on_both_sides(
     assert 0.02 < len(held_out) / len(exchanges["explorer"]) < 0.25
     assert len({row.id for row in train}) == len(train)
     assert not any("{" in row.reply for row in (*train, *held_out))
+
+
+def test_no_held_out_row_of_the_shipped_data_was_learnt_in_other_words_or_the_same(tmp_path: Path) -> None:
+    """Orders and exchanges are grouped apart from each other; both say "wave!"."""
+    CliRunner().invoke(
+        app, ["data", "build", str(tmp_path / "all"), "--variants", "1"], catch_exceptions=False
+    )
+    train, held_out = (list(read_rows(tmp_path / "all" / name)) for name in ("train.jsonl", "held_out.jsonl"))
+    asked, learnt = {tuple(words(row.heard())) for row in train}, NearCopies()
+    for row in train:
+        learnt.add(row.persona, row.gist())
+    heard = [tuple(words(row.heard())) for row in held_out]
+    assert not {*filter(None, heard)} & asked
+    assert not any(learnt.of(row.persona, row.gist()) for row in held_out)
 
 
 def test_what_is_remembered_stays_and_a_blow_is_answered_by_the_tag_alone(

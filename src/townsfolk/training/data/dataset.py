@@ -95,6 +95,7 @@ def build_dataset(
             learnt += [] if held_out else [exchange]
         if orders:
             _add_orders(sides, orders, persona, {TRAIN: learnt, HELD_OUT: own}, names, recipe)
+    sides[HELD_OUT] = _unheard_before(sides)
     _add_others(sides, others, recipe.seed)
     return _write(folder, recipe, {side: _without_copies(rows) for side, rows in sides.items()})
 
@@ -119,6 +120,21 @@ def _add_orders(
                 random = Random(f"{recipe.seed}/{group}/{persona}/{variant}")  # noqa: S311 - data, no secret
                 if asked := order(voice, act, phrase, random):
                     sides[side].append(_row(asked, persona, group, names, recipe.seed, 0))
+
+
+def _unheard_before(sides: Sides) -> list[DataRow]:
+    """Held-out rows in words that no learnt row of any persona has, and near-copies of none of its own.
+
+    Groups part exchanges, and ways to ask; an order may still say what an exchange says.
+    """
+    learnt, asked = NearCopies(), {tuple(words(row.heard())) for row in sides[TRAIN]} - {()}
+    for row in sides[TRAIN]:
+        learnt.add(row.persona, row.gist())
+    return [
+        row
+        for row in sides[HELD_OUT]
+        if tuple(words(row.heard())) not in asked and not learnt.of(row.persona, row.gist())
+    ]
 
 
 def _add_others(sides: Sides, others: Iterable[DataRow], seed: int) -> None:

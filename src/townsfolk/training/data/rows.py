@@ -59,9 +59,13 @@ class DataRow(Message):
     def gist(self) -> str:
         """What both said, as one text: near-copies say nearly the same here. Empty where nothing is said."""
         speech = _TAG.sub("", self.reply).strip()
-        told = [event.text for event in self.observation.events] if self.observation else []
-        heard = " ".join(filter(None, told)) if self.observation else self.context.rpartition("\n")[2]
-        return f"{heard} {speech}" if speech else ""
+        return f"{self.heard()} {speech}" if speech else ""
+
+    def heard(self) -> str:
+        """What was said to the villager; empty where nobody spoke."""
+        if self.observation:
+            return " ".join(event.text for event in self.observation.events if event.text)
+        return self.context.rpartition("\n")[2]
 
     def action(self) -> str:
         """The name of the action in the reply; empty: speech alone."""
