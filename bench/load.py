@@ -37,6 +37,8 @@ STEP_S, WAIT_MS, MOST = 0.09, 50, 64
 STALE_S, REQUEST_S = 12.0, 3.0
 """What is decided later, the mod drops (`townsfolk.stale_after`); a request that takes longer has failed."""
 QUICK_S = 20.0
+JUDGED_S, FLAT = 600.0, 0.01
+"""From so long a run on, memory of the later half may grow by that share an hour; the first is the way up."""
 
 
 @dataclass(order=True, frozen=True)
@@ -68,14 +70,17 @@ class Figures:
         late = sum(seconds > STALE_S for seconds in (*self.decisions, *self.speeches)) + self.slow_steps
         told = f"decisions {_told(self.decisions)}, speech {_told(self.speeches)}, refused {self.refused}, "
         told += f"dropped at the deadline {self.dropped}, "
-        told += f"replaced {self.replaced}, {self._memory()}"
+        told += f"replaced {self.replaced}"
         return Row(f"load_{villagers}", self.happened, self.happened - lost - late, lost, late, note=told)
 
-    def _memory(self) -> str:
-        """By a straight line through the later half: the first is the way up."""
+    def memory_row(self, villagers: int, judged: bool) -> Row:
+        """Whether memory stayed flat, by a straight line through the later half."""
         late = np.array(self.memory[len(self.memory) // 2 :])
-        slope = np.polyfit(late[:, 0], late[:, 1], 1)[0] * 3_600 / late[:, 1].mean()
-        return f"memory {late[:, 1].mean():.0f} MB {slope:+.1%} an hour"
+        growth = np.polyfit(late[:, 0], late[:, 1], 1)[0] * 3_600 / late[:, 1].mean()
+        told = f"{late[:, 1].mean():.0f} MB, {growth:+.1%} an hour" + (
+            "" if judged else ": too short to judge"
+        )
+        return Row(f"memory_{villagers}", int(judged), int(judged and growth <= FLAT), note=told)
 
 
 class OpenLoop:
@@ -89,7 +94,7 @@ class OpenLoop:
         self.figures = Figures()
         self._game = Game(game_id="load", actions=ACTIONS)
 
-    def run(self, seconds: float) -> Row:
+    def run(self, seconds: float) -> list[Row]:
         """Let them live for so long, wait for the last answers, and say what came of it."""
         self._wire.call("POST", "/v1/games", self._game.model_dump_json())
         for chunk in range(0, len(self._villagers), MOST):
@@ -100,7 +105,8 @@ class OpenLoop:
         while (now := time.monotonic()) < end + STALE_S and (now < end or any(self._waiting.values())):
             self._step([self._observed(due) for due in self._happened(now, end)])
             time.sleep(max(0, now + STEP_S - time.monotonic()))
-        return self.figures.row(len(self._villagers), sum(map(len, self._waiting.values())))
+        count, lost = len(self._villagers), sum(map(len, self._waiting.values()))
+        return [self.figures.row(count, lost), self.figures.memory_row(count, seconds >= JUDGED_S)]
 
     def close(self) -> None:
         self._wire.close()
@@ -172,17 +178,18 @@ class OpenLoop:
 def main(arguments: Sequence[str]) -> int:
     """A row for each size, then all of them; 0 where nothing was lost or late."""
     values = _parse(arguments)
-    console, rows = Console(width=WIDTH), []
+    console, rows = Console(width=WIDTH), list[Row]()
     for count in values.villagers:
-        rows.append(_measured(count, values))
-        print_row(console, rows[-1])
+        for row in _measured(count, values):
+            rows.append(row)
+            print_row(console, row)
     print_rows(console, "load", rows)
     if values.json:
         write_rows(values.json, rows)
     return 0 if all(row.kept for row in rows) else 1
 
 
-def _measured(count: int, values: argparse.Namespace) -> Row:
+def _measured(count: int, values: argparse.Namespace) -> list[Row]:
     settings = {
         "ENGINE__MODEL": str(values.model),
         "ENGINE__THREADS": str(values.threads),

@@ -18,6 +18,16 @@ def test_a_small_village_is_served_in_time(
     model, file = write_tiny_model(tmp_path / "tiny.gguf", context=8192), tmp_path / "load.json"
     told = ["--villagers", "6", "--minutes", "0.1", "--model", str(model), "--json", str(file)]
     assert load.main(told) == 0, capsys.readouterr().out
-    (row,) = json.loads(file.read_text())["rows"]
+    row, memory = json.loads(file.read_text())["rows"]
     assert (row["name"], row["lost"], row["late"], row["obeyed"]) == ("load_6", 0, 0, 0)
     assert row["survived"] == row["tried"] > 10
+    assert (memory["name"], memory["tried"]) == ("memory_6", 0)  # too short to judge
+
+
+def test_memory_that_grows_breaks_the_promise() -> None:
+    """By over one per cent an hour, in the later half."""
+    minutes = [60.0 * n for n in range(11)]
+    way_up = [(at, 300.0 + min(at, 300.0)) for at in minutes]
+    grown = [(at, mb + at / 3_600 * 12) for at, mb in way_up]
+    assert load.Figures(memory=way_up).memory_row(6, judged=True).kept
+    assert not load.Figures(memory=grown).memory_row(6, judged=True).kept

@@ -103,8 +103,15 @@ def test_who_was_not_seen_for_longest_is_forgotten_first() -> None:
 def test_the_ring_keeps_the_last_windows() -> None:
     session = Session("game", "v1", size=2)
     for n in range(4):
-        session.add_window(Window(f"text {n}", "reply"))
+        session.add_window(Window(f"text {n}", "reply"), shown=32)
     assert [window.text for window in session.windows] == ["text 2", "text 3"]
+
+
+def test_turns_that_no_prompt_shows_are_not_kept() -> None:
+    session = Session("game", "v1", size=32)
+    for n in range(3):
+        session.add_window(Window(f"text {n}", "reply"), shown=0)
+    assert [window.text for window in session.windows] == ["text 2"]
 
 
 # --- occasion ------------------------------------------------------------------------------------
@@ -301,7 +308,7 @@ def test_a_prompt_grows_at_its_end_until_it_is_full() -> None:
         assert len(prompt) <= base + 400
         kept += prompt[: len(before) - 30] == before[:-30]
         before = prompt
-        session.add_window(Window(f"turn {n:02}", "Yes."))
+        session.add_window(Window(f"turn {n:02}", "Yes."), persona.history)
     assert kept > 24  # the rest are the turns at which the older half goes
 
 

@@ -65,8 +65,8 @@ def test_five_words_of_a_secret_in_order_are_told() -> None:
 def test_what_was_said_in_private_is_shown_to_nobody_else() -> None:
     session = session_of(observation())
     persona = EXPLORER.model_copy(update={"history": 8})
-    session.add_window(Window("Alice to Wren: hush", "Hush.", "Alice"))
-    session.add_window(Window("Alice to Wren: hello", "Good day."))
+    session.add_window(Window("Alice to Wren: hush", "Hush.", "Alice"), persona.history)
+    session.add_window(Window("Alice to Wren: hello", "Good day."), persona.history)
     shown = {player: builder().build(session, persona, "now", player) for player in ("Alice", "Mia")}
     assert len(shown["Alice"]) > len(shown["Mia"])
     session.windows.popleft()

@@ -57,6 +57,7 @@ class Session:
         self.name = self.persona = ""
         self.view: View | None = None
         self.windows: deque[Window] = deque(maxlen=size)
+        self._size = size
         self.first_window = 0
         self.memories: dict[str, Memory] = {}
         self.placed: deque[Event] = deque(maxlen=MAX_PLACED)
@@ -134,10 +135,16 @@ class Session:
         kept = (it for it in self.windows if player not in f"{it.text} {it.reply}")
         self.windows, self.first_window = deque(kept, maxlen=self.windows.maxlen), 0
 
-    def add_window(self, window: Window) -> None:
-        """Append a turn; the oldest falls out of a full ring."""
-        if len(self.windows) == self.windows.maxlen:
-            self.first_window = max(0, self.first_window - 1)
+    def add_window(self, window: Window, shown: int) -> None:
+        """Append a turn; the oldest fall out of a full ring.
+
+        Args:
+            shown: earlier turns that the persona's prompts have: more are not kept, but for the last.
+        """
+        over = len(self.windows) + 1 - min(self._size, max(1, shown))
+        for _ in range(over):
+            self.windows.popleft()
+        self.first_window = max(0, self.first_window - max(0, over))
         self.windows.append(window)
 
     def _grown(self, event: Event, fact: str) -> Memory:

@@ -117,7 +117,7 @@ class TurnRunner:
         turn.close(draft.finish)
         if draft.text:
             confidant = occasion.player if occasion.private else ""
-            session.add_window(Window(text, draft.text, confidant))
+            session.add_window(Window(text, draft.text, confidant), persona.history)
         return turn.record(text, draft, adapter, started)
 
 
