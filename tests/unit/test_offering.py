@@ -38,5 +38,11 @@ def test_what_is_allowed_is_offered_beside_it(aided: bool) -> None:
     assert choices("please dig the chest", aided=aided)["dig"] == [CHEST.name]
 
 
+def test_who_asks_for_what_can_t_be_done_is_answered_in_words_alone() -> None:
+    """Where it was asked to place lava, a villager had walked home; to give what it has not, waved."""
+    assert not choices("please dig the tnt", aided=False, nodes=(TNT,))
+    assert "wave" in choices("what a fine morning", aided=False, nodes=(TNT,))
+
+
 def test_it_may_be_looked_at() -> None:
     assert TNT.name in choices("go to the tnt", aided=False)["goto"]

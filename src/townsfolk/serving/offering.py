@@ -4,6 +4,7 @@ policy forbids.
 Refuses to know how a choice is decoded.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from townsfolk.agents import Occasion, View, as_named, is_weighty, offers_for, spoken
@@ -30,10 +31,16 @@ class Offering:
     view: View
 
     def offers(self) -> tuple[Offer, ...]:
-        """What may be decided now. Where the words name what is forbidden, nothing comes in its stead."""
+        """What may be decided now. Asked for what it may not or can't do, it does nothing else."""
         said = spoken(defuse(self.occasion.text)) if self.occasion.speech else ""
+        asked = self.state.matcher.asked(said, self.view)
         free = self.persona.unaided and self.occasion.speech
-        offers = self._free(said) if free else self._on_request(said)
+        offers = self._permitted_of(self._free(said) if free else self._on_request(asked), said)
+        in_stead = free and asked and asked[0] not in {offer.name for offer in offers}
+        return () if in_stead else offers
+
+    def _permitted_of(self, offers: tuple[Offer, ...], said: str) -> tuple[Offer, ...]:
+        """What policy leaves of them: of an action nothing, where it forbids what the words name."""
         meant = {offer.name: offer for offer in as_named(offers, said, self.view)}
         forbidden = {name for name, offer in meant.items() if not self._permitted(offer)}
         permitted = (self._permitted(offer) for offer in offers if offer.name not in forbidden)
@@ -43,10 +50,9 @@ class Offering:
         spec = self.state.specs[offer.name]
         return self.policy.open_to(offer, spec, self.persona.name, self.view.me.position)
 
-    def _on_request(self, said: str) -> tuple[Offer, ...]:
+    def _on_request(self, asked: Iterable[str]) -> tuple[Offer, ...]:
         """What it was asked for and does on request, else what the persona does of itself."""
-        asked = set(self.state.matcher.asked(said, self.view)) & set(self.persona.on_request)
-        return self._offers(asked or self._of_itself(self.persona))
+        return self._offers(set(asked) & set(self.persona.on_request) or self._of_itself(self.persona))
 
     def _free(self, said: str) -> tuple[Offer, ...]:
         """An unaided persona is free, but for what players may lose by: no sign, book or name brings that
