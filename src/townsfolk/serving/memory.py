@@ -16,7 +16,7 @@ from townsfolk.serving.adapters import AdapterShelf
 
 log = logging.getLogger(__name__)
 
-WATCH_S = 1.0
+WATCH_S, GIVE_BACK_S = 1.0, 60.0
 SHED, REFUSE, ROOM = 0.85, 0.95, 0.7
 """Of the limit: from where on something is let go, turns are refused, and below which all is as before."""
 
@@ -67,8 +67,14 @@ class MemoryGuard:
         return changed
 
     async def watch(self, on_change: Callable[[str], None]) -> None:
-        """Look every second until cancelled; `on_change` is told the personas."""
-        while self._limit_mb:
+        """Look every second until cancelled; `on_change` is told the personas.
+
+        Without a limit, what is freed still goes back: in days of small replies it would break into pieces.
+        """
+        while not self._limit_mb:
+            await asyncio.sleep(GIVE_BACK_S)
+            await asyncio.to_thread(give_back)
+        while True:
             await asyncio.sleep(WATCH_S)
             for name in await asyncio.to_thread(self.look):
                 on_change(name)
