@@ -50,6 +50,14 @@ class TokenGrpoTrainer(trl.GRPOTrainer):  # type: ignore[misc]
     def _tokenize_prompts(self, prompts: list[list[int]]) -> tuple[list[list[int]], None, dict[str, Any]]:
         return prompts, None, {}
 
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        """TRL's goes on drawing where its last epoch ended, which a run that is continued has not seen: each
+        epoch is drawn by its number instead.
+        """
+        sampler = super()._get_train_sampler(dataset)
+        sampler.set_epoch = lambda epoch: sampler.generator.manual_seed(self.args.seed + epoch)
+        return sampler
+
 
 def _arguments(config: GrpoConfig, own: Run) -> Any:
     return trainers.arguments(

@@ -47,6 +47,7 @@ def train(
         model, parent = base.with_adapter(base.load_base(served, config), served, config)
         trainer = make(model, run)
         trainer.add_callback(SeededSteps())
+        trainer.remove_callback(transformers.PrinterCallback)  # the run tells; stdout is for `--json`
         checkpoint = last_checkpoint(run.checkpoints)
         run.continue_from(_step_of(checkpoint) if checkpoint else 0)
         result = trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
