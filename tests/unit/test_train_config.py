@@ -58,6 +58,25 @@ def test_words_of_the_command_line_are_read_by_their_settings_type(recipe: Path)
     assert config.dtype == "auto"
 
 
+@pytest.mark.parametrize("name", ["lr", "epochs", "batch_size"])
+def test_yes_is_no_number(recipe: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{name}: .*must be a number: --{name} NUMBER \(got True\)"):
+        read_config(SftConfig, recipe, ["--use_8bit", f"--{name}", "--seed=7"])
+    recipe.write_text(recipe.read_text().replace("lr: 1.0e-3", f"{name}: yes"))
+    with pytest.raises(ConfigError, match=f"--{name} NUMBER"):
+        read_config(SftConfig, recipe)
+
+
+def test_a_flag_alone_is_no_name_either(recipe: Path) -> None:
+    with pytest.raises(ConfigError, match=r"run_name: .* string \(got True\)"):
+        read_config(SftConfig, recipe, ["--run_name"])
+
+
+def test_numbers_are_names_in_a_recipe_too(recipe: Path) -> None:
+    recipe.write_text(recipe.read_text() + "run_name: 7\n")
+    assert read_config(SftConfig, recipe).run_name == "7"
+
+
 def test_the_guides_lines_are_no_dataset_yet(recipe: Path) -> None:
     with pytest.raises(ConfigError, match=r"townsfolk data import lines\.jsonl .* townsfolk data build"):
         read_config(SftConfig, recipe, ["--db_path", "lines.jsonl"])

@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -32,7 +33,13 @@ Target = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj",
 class RunConfig(BaseModel):
     """Settings of all stages."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        coerce_numbers_to_str=True,  # YAML reads `run_name: 7` as a number
+    )
     stage: ClassVar[Stage]
 
     persona: PersonaName
@@ -101,6 +108,14 @@ class RunConfig(BaseModel):
     """Held-out rows whose loss is measured after each epoch; 0: none."""
     trackers: tuple[Tracker, ...] = ()
     """Where to log besides log.jsonl; wandb stays offline unless WANDB_MODE says otherwise."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_yes_for_a_number(cls, value: object, info: ValidationInfo) -> object:
+        """`--lr` without a value would be 1."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation in (int, float):
+            raise ValueError(f"must be a number: --{info.field_name} NUMBER")
+        return value
 
     @field_validator("dataset")
     @classmethod
