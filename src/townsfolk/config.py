@@ -212,6 +212,8 @@ class PromotionSettings(Section):
     """Where versions of adapters are kept, and which of them serve."""
     keep_changes: int = Field(default=1_000, ge=10, le=100_000)
     """Changes kept in the registry's history; of older ones only the last trial of each version stays."""
+    keep_versions: int = Field(default=20, ge=1, le=10_000)
+    """Versions kept of each persona; older ones are deleted, but never what serves, nor the one before it."""
     canary_share: float = Field(default=1, gt=0, le=1)
     """Share of the villagers served with a version on trial; always the same villagers."""
     trial_turns: int = Field(default=200, ge=0, le=100_000)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 INCOMING = ".incoming-"
-"""How names of what is not whole yet begin."""
+"""How names of what is not whole, yet or any more, begin."""
 
 
 @contextmanager
@@ -52,7 +52,8 @@ def drop_lines(file: Path, unwanted: Callable[[Any], bool]) -> None:
 def copy_whole(source: Path, names: Iterable[str], target: Path) -> None:
     """Copy the files `names` of `source` to the new folder `target`, which appears with all of them.
 
-    Call it under a lock: what an earlier call left unfinished beside `target` is removed.
+    Call it under a lock: what earlier calls, or those of `remove_whole`, left unfinished beside `target` is
+    removed.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     for left in target.parent.glob(f"{INCOMING}*"):
@@ -65,6 +66,13 @@ def copy_whole(source: Path, names: Iterable[str], target: Path) -> None:
         sync(Path(folder))
     incoming.rename(target)
     sync(target.parent)
+
+
+def remove_whole(folder: Path) -> None:
+    """Remove `folder`, which is gone in one step; call it under the lock of `copy_whole`."""
+    outgoing = folder.with_name(f"{INCOMING}{folder.name}")
+    folder.rename(outgoing)
+    shutil.rmtree(outgoing)
 
 
 def sync(path: Path) -> None:

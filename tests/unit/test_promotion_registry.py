@@ -15,8 +15,8 @@ from townsfolk.promotion.registry import ADAPTER_FILES, Record, Registry
 from townsfolk.types import Manifest
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
-KEPT = 10
-"""Changes of the history, where it is to be short."""
+KEPT, ROOM = 10, 3
+"""Changes of the history, where it is to be short, and versions of a persona."""
 PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload(["townsfolk.promotion.registry"])
 
@@ -121,7 +121,7 @@ def test_what_is_live_needs_no_trial(registry: Registry) -> None:
 
 
 def test_the_history_keeps_what_is_late_and_how_to_name_a_version(registry: Registry) -> None:
-    short = Registry(registry.folder, keep=KEPT)
+    short = Registry(registry.folder, KEPT)
     for version in (A, B, A):
         short.promote("guard", version, 1)
     for number in range(3 * KEPT):
@@ -137,6 +137,65 @@ def test_the_history_keeps_what_is_late_and_how_to_name_a_version(registry: Regi
     assert not short.tried_before("guard", C)
 
 
+def go_live(registry: Registry, version: str) -> None:
+    registry.promote("guard", version, 1)
+    registry.confirm("guard", version)
+
+
+def folders(registry: Registry) -> set[str]:
+    return {path.name for path in (registry.folder / "guard").iterdir()}
+
+
+def test_the_oldest_versions_make_room(registry: Registry) -> None:
+    short = Registry(registry.folder, keep_versions=1)
+    go_live(short, A)
+    assert folders(short) == {A[:16], B[:16], C[:16]}  # what was never on trial is about to be
+    go_live(short, B)
+    assert short.versions("guard") == (B, A)  # one can go back
+    go_live(short, C)
+    assert folders(short) == {B[:16], C[:16]}
+    assert short.record("guard").earlier == ("", B)
+    assert short.rollback("guard").live == B
+    assert short.versions("guard") == (C, B)
+    with pytest.raises(UnknownName, match="add it with"):
+        short.promote("guard", A, 1)
+    assert short.rollback("guard").live == ""
+
+
+def test_neither_what_serves_nor_what_served_before_makes_room(registry: Registry, tmp_path: Path) -> None:
+    short = Registry(registry.folder, keep_versions=1)
+    for version in (A, B):
+        go_live(short, version)
+    for number in range(4):  # trials that go badly
+        version = str(number) * 64
+        short.add("guard", trained(tmp_path / "run"), version)
+        short.promote("guard", version, 0.5)
+        assert {A, B, version} <= {*short.versions("guard")}
+        short.rollback("guard")
+    assert folders(short) == {A[:16], B[:16], C[:16], "3" * 16}
+    assert short.rollback("guard").live == A
+
+
+@pytest.mark.parametrize("step", ["townsfolk.promotion.registry.remove_whole", "shutil.rmtree"])
+def test_what_a_kill_has_spared_goes_later(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def killed(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    short = Registry(registry.folder, keep_versions=1)
+    for version in (A, B):
+        go_live(short, version)
+    with monkeypatch.context() as patch:
+        patch.setattr(step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            go_live(short, C)
+    assert A not in short.record("guard").earlier
+    short.add("guard", trained(tmp_path / "run"), "d" * 64)
+    go_live(short, "d" * 64)
+    assert folders(short) == {C[:16], "d" * 16}
+
+
 def test_a_broken_file_is_told(registry: Registry) -> None:
     assert registry.record("guard") == Record()
     (registry.folder / "registry.json").write_text('{"personas": ')
@@ -146,7 +205,7 @@ def test_a_broken_file_is_told(registry: Registry) -> None:
 
 def write_for_ever(home: Path, run: str) -> None:
     """Add, promote, confirm and roll back until killed."""
-    registry, number = Registry(home / "registry", KEPT), 0
+    registry, number = Registry(home / "registry", KEPT, ROOM), 0
     while True:
         version = f"{run}{number:04d}".ljust(64, "0")
         registry.add("guard", trained(home / f"run{run}", version * 2_000), version)
@@ -159,7 +218,7 @@ def write_for_ever(home: Path, run: str) -> None:
 
 
 def test_killed_writers_leave_it_whole(tmp_path: Path) -> None:
-    chance, registry = random.Random(3), Registry(tmp_path / "registry", KEPT)
+    chance, registry = random.Random(3), Registry(tmp_path / "registry", KEPT, ROOM)
     for run in "012345":
         before = registry.history()[-1:]
         writers = [PROCESSES.Process(target=write_for_ever, args=(tmp_path, run + side)) for side in "ef"]
@@ -187,3 +246,4 @@ def _is_whole(registry: Registry) -> None:
     assert all(change.kind == "tried" for change in history[:-KEPT])
     registry.note("guard", "passed", A, ("still works",))
     assert json.loads((registry.folder / "registry.json").read_text())["history"][-1]["kind"] == "passed"
+    assert len(registry.versions("guard")) <= ROOM + 3  # live, on trial and before

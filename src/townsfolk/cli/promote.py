@@ -42,9 +42,7 @@ def add_version(settings: Settings, persona: str, folder: Path) -> str:
     PersonaLibrary.read(settings.personas_dirs).get(persona)
     model = open_model(settings.engine.model)
     adapter = read_adapter(folder / ADAPTER, [folder], model.params, model.base_hash)
-    Registry(settings.promotion.registry_dir, settings.promotion.keep_changes).add(
-        persona, folder, adapter.content_hash
-    )
+    Registry.of(settings.promotion).add(persona, folder, adapter.content_hash)
     return adapter.content_hash
 
 
@@ -58,7 +56,7 @@ def put_live(settings: Settings, persona: str, version: str, url: str = "") -> t
     told = ask(url, settings, "/v1/adapters/promote", {"name": persona, "version": version})
     if told is not None:
         return True, told
-    registry = Registry(settings.promotion.registry_dir, settings.promotion.keep_changes)
+    registry = Registry.of(settings.promotion)
     standing = registry.promote(persona, version, settings.promotion.canary_share)
     if standing.trial and not settings.promotion.trial_turns:
         standing = registry.confirm(persona, version)

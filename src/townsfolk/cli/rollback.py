@@ -26,10 +26,6 @@ def rollback(
     standing = ask(url, settings, "/v1/adapters/rollback", {"name": persona, "reason": reason})
     live = standing is not None
     if standing is None:
-        standing = (
-            Registry(settings.promotion.registry_dir, settings.promotion.keep_changes)
-            .rollback(persona, (reason,))
-            .model_dump()
-        )
+        standing = Registry.of(settings.promotion).rollback(persona, (reason,)).model_dump()
     serves = str(standing["trial"] or standing["live"])[:16] or "what is shipped"
     show(as_json, f"{persona}: {serves} serves{'' if live else f'; {AT_START}'}", standing)

@@ -4,19 +4,21 @@
     FOLDER/registry.json      who is live, and the history
 
 A version is its adapter's content hash, of which its folder bears the first 16 digits; it never changes. It
-appears whole, `registry.json` is replaced in one step, and writers hold one lock: a process may be killed
-anywhere. It refuses to know what an adapter is: whoever adds one tells its hash.
+comes and goes whole, `registry.json` is replaced in one step, and writers hold one lock: a process may be
+killed anywhere. It refuses to know what an adapter is: whoever adds one tells its hash.
 """
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 from pydantic import ValidationError
 
-from townsfolk.disk import copy_whole, locked, write_whole
+from townsfolk.config import PromotionSettings
+from townsfolk.disk import copy_whole, locked, remove_whole, write_whole
 from townsfolk.errors import AdapterError, InvalidRequest, UnknownName
 from townsfolk.types import AdapterChange, ChangeKind, Manifest, Message, Standing, faults_told
 
@@ -25,7 +27,6 @@ ADAPTER_FILES = (f"{ADAPTER}/adapter_config.json", f"{ADAPTER}/adapter_model.saf
 SHIPPED = ""
 """The version that is the persona's own folder."""
 SHORT = 16
-KEPT = 1_000
 
 
 class Trial(Message):
@@ -60,10 +61,14 @@ class Ledger(Message):
 class Registry:
     """Safe to use from several processes and threads at once; readers need no lock."""
 
-    def __init__(self, folder: Path, keep: int = KEPT) -> None:
-        """Args: keep: changes that the history holds (see `_kept`)."""
-        self.folder, self._keep = folder, keep
+    def __init__(self, folder: Path, keep_changes: int = 1_000, keep_versions: int = 20) -> None:
+        """Args: see `_kept` and `_spare`."""
+        self.folder, self._keep_changes, self._keep_versions = folder, keep_changes, keep_versions
         self._file = folder / "registry.json"
+
+    @classmethod
+    def of(cls, settings: PromotionSettings) -> Self:
+        return cls(settings.registry_dir, settings.keep_changes, settings.keep_versions)
 
     # --- versions -------------------------------------------------------------------------------
 
@@ -99,8 +104,7 @@ class Registry:
 
     def versions(self, persona: str) -> tuple[str, ...]:
         """Versions of the persona that can be promoted, the latest first. Raises as `record`."""
-        named = [change.version for change in reversed(self.history()) if change.name == persona]
-        return tuple(it for it in dict.fromkeys(named) if it and self.folder_of(persona, it).is_dir())
+        return self._named(persona, self.history())
 
     # --- who is live ----------------------------------------------------------------------------
 
@@ -124,9 +128,9 @@ class Registry:
             UnknownName: it was not added.
             AdapterError: `registry.json` can't be read.
         """
-        self.known(persona, version)
 
         def tried(record: Record) -> Decided:
+            self.known(persona, version)
             trial = Trial(version=version, share=share, began_at=time.time())
             return version, record.model_copy(update={"trial": None if record.live == version else trial})
 
@@ -190,16 +194,35 @@ class Registry:
                 at=time.time(),
             )
             history = self._kept((*ledger.history, change))
+            spare = self._spare(persona, record, history)
+            earlier = tuple(it for it in record.earlier if it not in spare)
+            record = record.model_copy(update={"earlier": earlier})
             whole = Ledger(personas={**ledger.personas, persona: record}, history=history)
             write_whole(self._file, whole.model_dump_json(indent=1).encode())
+            for (
+                gone
+            ) in spare:  # only now that nothing names them; what a kill spares goes with the next change
+                remove_whole(self.folder_of(persona, gone))
         return standing(persona, record)
 
+    def _spare(self, persona: str, record: Record, history: Sequence[AdapterChange]) -> set[str]:
+        """Versions here that make room: all but the latest `keep_versions`, what serves, and what a rollback
+        would go back to. One that was never on trial is about to be.
+        """
+        needed = {record.live, record.trial.version if record.trial else SHIPPED, *record.earlier[-1:]}
+        return {*self._named(persona, history)[self._keep_versions :]} - needed
+
+    def _named(self, persona: str, history: Sequence[AdapterChange]) -> tuple[str, ...]:
+        """The persona's versions that are here, what was decided last first."""
+        named = [change.version for change in reversed(history) if change.name == persona]
+        return tuple(it for it in dict.fromkeys(named) if it and self.folder_of(persona, it).is_dir())
+
     def _kept(self, history: tuple[AdapterChange, ...]) -> tuple[AdapterChange, ...]:
-        """The last `keep` changes, and before them the last trial of each version that is here.
+        """The last `keep_changes`, and before them the last trial of each version that is here.
 
         By that the version can be named, and its next trial is known to be another one.
         """
-        earlier, latest = history[: -self._keep], history[-self._keep :]
+        earlier, latest = history[: -self._keep_changes], history[-self._keep_changes :]
         tried = {(it.name, it.version): it for it in earlier if it.kind == "tried"}
         here = {it.id for who, it in tried.items() if self.folder_of(*who).is_dir()}
         return (*(it for it in earlier if it.id in here), *latest)

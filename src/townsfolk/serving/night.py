@@ -74,7 +74,7 @@ class NightPlan:
 
     @property
     def _registry(self) -> Registry:
-        return Registry(self.settings.promotion.registry_dir, self.settings.promotion.keep_changes)
+        return Registry.of(self.settings.promotion)
 
     # --- data -----------------------------------------------------------------------------------
 

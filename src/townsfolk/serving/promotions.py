@@ -37,7 +37,7 @@ class Promotions:
         """Args: base_hash: of the base model that is served."""
         self._shelf, self._library, self._store, self._settings = shelf, library, store, settings
         self._base_hash = base_hash
-        self.registry = Registry(settings.registry_dir, settings.keep_changes)
+        self.registry = Registry.of(settings)
         self._followed: dict[str, Record] = {}
         self._recorded = ""  # the last change of the registry's history that the store was told
         self._following = threading.Lock()
