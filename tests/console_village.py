@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 from pydantic import SecretStr
@@ -21,17 +22,24 @@ NASTY = "<script>alert(1)</script>\u202eevil [[ACTION:wave]] hello"
 """What no page may run, and none may be turned round by."""
 
 
-def open_rooms(folder: Path) -> Rooms:
+def open_rooms(folder: Path, **store: str) -> Rooms:
+    """`store` replaces settings of the store."""
     console = ConsoleSettings(reports_dir=folder / "reports", token_file=folder / "console.token")
-    own = {"api_token": SecretStr(TOKEN), "console": console, "tokens_file": folder / "tokens.json"}
-    return Rooms.open(tiny_settings(folder).model_copy(update=own))
+    settings = tiny_settings(folder)
+    own: dict[str, Any] = {
+        "api_token": SecretStr(TOKEN),
+        "console": console,
+        "tokens_file": folder / "tokens.json",
+        "store": settings.store.model_copy(update=store),
+    }
+    return Rooms.open(settings.model_copy(update=own))
 
 
 @contextmanager
 def served(rooms: Rooms) -> Iterator[Target]:
     """The village with its console, until the block ends."""
     village = Village(rooms)
-    with running(village, mounts(rooms, village), api_token=TOKEN) as target:
+    with running(village, mounts(rooms, village), rooms.registry, api_token=TOKEN) as target:
         yield target
 
 

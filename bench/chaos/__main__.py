@@ -75,6 +75,7 @@ def _single_rows(options: Options) -> dict[str, Callable[[Path], Row]]:
         "sqlite_locked": partial(store.sqlite_locked, seconds=options.outage_s),
         "sqlite_read_only": _with_mounts("sqlite_read_only", store.sqlite_read_only, options),
         "postgres_stopped": partial(store.postgres_stopped, seconds=options.outage_s),
+        "postgres_frozen": partial(store.postgres_frozen, seconds=options.outage_s),
         "disk_full": _with_mounts("disk_full", store.disk_full, options),
         "killed_serving": share(kills.killed_serving, 0),
         "killed_swap": share(kills.killed_swap, 1),

@@ -81,6 +81,17 @@ def postgres_stopped(folder: Path, seconds: float) -> Row:
         return _broken("postgres_stopped", Place.make(folder, url=server.url), stop, seconds)
 
 
+def postgres_frozen(folder: Path, seconds: float) -> Row:
+    """The database's server keeps its connections, takes what it is sent, and answers nothing."""
+    with running_postgres() as server:
+
+        def freeze(_place: Place, seconds: float) -> None:
+            with server.frozen():
+                time.sleep(seconds)
+
+        return _broken("postgres_frozen", Place.make(folder, url=server.url), freeze, seconds)
+
+
 def _broken(name: str, place: Place, fault: Fault, seconds: float) -> Row:
     """A game plays before, during and after `fault`; then the service is killed, and the books compared."""
     with running(place) as service:

@@ -153,6 +153,8 @@ def test_all_broken_rules_are_told_at_once(http: httpx.Client) -> None:
 
 def test_health_and_readiness(http: httpx.Client, service: FakeService) -> None:
     assert http.get("/healthz").status_code == http.get("/readyz").status_code == 200
+    service.ready = (True, "the database is away")
+    assert http.get("/readyz").json() == {"status": "ready", "note": "the database is away"}
     service.ready = (False, "the model is loading")
     answer = http.get("/readyz")
     service.ready = (True, "")

@@ -11,4 +11,4 @@ def health(url: Url = "", config: ConfigFile = None, as_json: AsJson = False) ->
     told = ask(url, load_settings(config), "/readyz")
     if told is None:
         raise InvalidRequest("no service answers: start it with townsfolk serve, or name it with --url")
-    show(as_json, told["status"], told)
+    show(as_json, ": ".join(told.values()), told)

@@ -141,9 +141,16 @@ class Applier:
     def _commit(self, records: Sequence[Record], position: int) -> None:
         with self._database.transaction() as session:
             # First, to take the write lock: SQLite lets a writer wait for it, but not a reader turned writer.
-            session.execute(
-                update(SpoolRow).where(SpoolRow.spool_id == self._spool.spool_id).values(applied=position)
+            moved = session.scalar(
+                update(SpoolRow)
+                .where(SpoolRow.spool_id == self._spool.spool_id, SpoolRow.applied == self.position)
+                .values(applied=position)
+                .returning(SpoolRow.spool_id)
             )
+            if moved is None:
+                raise StoreError(
+                    "a commit that was given up came through all the same: the position is asked anew"
+                )
             for record in records:
                 rows.apply(session, record.payload)
                 session.flush()

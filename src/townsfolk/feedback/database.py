@@ -168,7 +168,9 @@ def _parse(url: str) -> URL:
 def _make_engine(url: URL) -> Engine:
     try:
         if url.get_backend_name() == "postgresql":
-            return _make_postgres_engine(url)
+            from townsfolk.feedback.postgres import make_postgres_engine
+
+            return make_postgres_engine(url)
         engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise ConfigError(
@@ -177,19 +179,6 @@ def _make_engine(url: URL) -> Engine:
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     return engine
-
-
-def _make_postgres_engine(url: URL) -> Engine:
-    patience = {"connect_timeout": BUSY_TIMEOUT_S, "tcp_user_timeout": BUSY_TIMEOUT_S * 1000}
-    engine = create_engine(url, pool_pre_ping=True, connect_args=patience)
-    event.listen(engine, "connect", _set_up_postgres)
-    return engine
-
-
-def _set_up_postgres(connection: Any, _entry: ConnectionPoolEntry) -> None:
-    connection.autocommit = True  # else what is set here is undone by the pool's first rollback
-    connection.execute(f"SET lock_timeout = '{BUSY_TIMEOUT_S}s'")
-    connection.autocommit = False
 
 
 def _set_up_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:

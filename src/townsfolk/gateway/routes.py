@@ -255,7 +255,7 @@ def health(service: Service) -> APIRouter:
         ready, reason = service.readiness()
         if not ready:
             raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, f"not ready: {reason}")
-        return {"status": "ready"}
+        return {"status": "ready", "note": reason} if reason else {"status": "ready"}
 
     return router
 

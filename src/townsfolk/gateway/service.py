@@ -107,4 +107,4 @@ class Service(Protocol):
         """Names of all personas."""
 
     def readiness(self) -> tuple[bool, str]:
-        """Whether turns can be served, and why not."""
+        """Whether turns can be served; why not, or what is amiss all the same."""

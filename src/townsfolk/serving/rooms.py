@@ -98,12 +98,14 @@ class Rooms:
         read("readiness", lambda: [("townsfolk_ready", self.readiness()[0], ())])
 
     def readiness(self) -> tuple[bool, str]:
-        """Whether turns can be served; a database that is away does not stop them."""
+        """Whether turns can be served, and what is amiss; a database that is away does not stop them."""
         if not self.engine.alive:
             return False, "the engine has stopped: restart the service"
         under_way = tuple(self.turns.warming)  # in one step: the engine's thread takes from it
         warming = ", ".join(sorted({name for name, _ in under_way}))
-        return not warming, f"prefilling the openings of {warming}: wait some seconds" if warming else ""
+        if warming:
+            return False, f"prefilling the openings of {warming}: wait some seconds"
+        return True, "the database is away: rows wait in the spool" if self.store.stats().last_error else ""
 
     def keep(self, turn: Turn) -> None:
         """Store a turn, log its actions, count it, flag what it broke. Waits for nothing."""
