@@ -199,9 +199,7 @@ class Registry:
             record = record.model_copy(update={"earlier": earlier})
             whole = Ledger(personas={**ledger.personas, persona: record}, history=history)
             write_whole(self._file, whole.model_dump_json(indent=1).encode())
-            for (
-                gone
-            ) in spare:  # only now that nothing names them; what a kill spares goes with the next change
+            for gone in spare:  # now that nothing names them; what a kill spares goes with the next change
                 remove_whole(self.folder_of(persona, gone))
         return standing(persona, record)
 
