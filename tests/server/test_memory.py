@@ -1,5 +1,6 @@
 """Memory runs short: adapters go first, then cached sequences, then turns are refused; and all comes back."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,6 +110,17 @@ def test_what_the_cache_held_goes_back_to_the_system(rooms: Rooms) -> None:
     rooms.engine.shed_cache()
     assert full - psutil.Process().memory_info().rss > 3e6  # 16,000 tokens of 256 bytes
     ask(rooms)
+
+
+def test_what_is_freed_goes_back_without_a_limit_too(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("townsfolk.serving.memory.GIVE_BACK_S", 0.01)
+    pieces = [bytearray(b"x") * 2_000 for _ in range(20_000)]
+    pieces = pieces[::10]  # a tenth stays, all over the place
+    full = psutil.Process().memory_info().rss
+    watching = MemoryGuard(0, rooms.engine, rooms.shelf).watch(lambda _name: None)
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(watching, 0.5))
+    assert full - psutil.Process().memory_info().rss > len(pieces) * 2_000 * 5
 
 
 def test_turns_are_refused_last_and_all_comes_back(rooms: Rooms, tmp_path: Path) -> None:
