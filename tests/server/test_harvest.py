@@ -58,6 +58,21 @@ def test_who_is_forgotten_is_in_no_later_dataset(url: str, tmp_path: Path) -> No
     assert found == ["turn/of-zoe"]
 
 
+def test_who_is_forgotten_in_a_game_is_left_out_of_what_was_imported_for_it(url: str, tmp_path: Path) -> None:
+    lines = [
+        {"player_id": who, "context": f"{who} to Ada: hi", "reply": f"{n}.", "reward": 1}
+        for n, who in enumerate(("kim", "zoe"))
+    ]
+    guide, rows = tmp_path / "guide.jsonl", tmp_path / "imported.jsonl"
+    guide.write_text("\n".join(map(json.dumps, lines)))
+    told = ["data", "import", str(guide), str(rows), "--persona", "guard", "--game", "g"]
+    assert CliRunner().invoke(app, told, catch_exceptions=False).exit_code == 0
+    store = Store.open(settings_in(tmp_path))
+    store.forget(ForgetPlayer(game_id="g", player="kim"))
+    store.close()
+    assert [row.reply for row in harvest((str(rows),), url)] == ["1."]
+
+
 def test_who_is_forgotten_is_not_named_by_others(url: str, tmp_path: Path) -> None:
     store = Store.open(settings_in(tmp_path))
     lines = {"turn_id": "gossip", "context": "Near: a tree.\nzoe to Ada: who?", "reply": "kim-2 and kim."}

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -142,16 +143,20 @@ def import_lines(
     file: Annotated[Path, typer.Argument(help="Lines of player_id, context, reply, reward.")],
     out: Annotated[Path, typer.Argument(help="A new file of rows, for build --from.")],
     persona: Annotated[str, typer.Option(help="The persona whose replies they are.")],
+    game: Annotated[
+        str, typer.Option(help="The id of the players' game: their `/ai forget me` there counts here.")
+    ] = "",
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Convert JSON lines of the guide's format to rows; if a line is bad, nothing is written."""
+    from townsfolk.feedback.rows import player_hash
     from townsfolk.personas import PersonaLibrary
-    from townsfolk.training.data.guide import read_guide
+    from townsfolk.training.data.guide import plain_hash, read_guide
     from townsfolk.training.data.rows import as_line, write_new
 
     name = PersonaLibrary.read(load_settings(config).personas_dirs).get(persona).name
-    rows = read_guide(file, name)
+    rows = read_guide(file, name, partial(player_hash, game) if game else plain_hash)
     write_new(out, map(as_line, rows))
     show(as_json, f"{len(rows)} rows in {out}", {"rows": len(rows)})
 

@@ -32,8 +32,16 @@ class GuideLine(Message):
     reward: float = Field(ge=-1, le=1)
 
 
-def read_guide(file: Path, persona: str) -> list[DataRow]:
+def plain_hash(player: str) -> str:
+    """What stands for a player of whom it is not known where they played."""
+    return hashlib.sha256(player.encode()).hexdigest()
+
+
+def read_guide(file: Path, persona: str, hashed: Callable[[str], str] = plain_hash) -> list[DataRow]:
     """Rows of all lines, for `persona`; the player's id becomes a hash, their name a stand-in.
+
+    Args:
+        hashed: what stands for a player, in hexadecimal: the store's, if their wish to be forgotten counts.
 
     Raises:
         ConfigError: can't be read; or names the lines that are wrong, all at once.
@@ -45,7 +53,7 @@ def read_guide(file: Path, persona: str) -> list[DataRow]:
     rows, wrong = [], []
     for number, line in enumerate(lines, start=1):
         try:
-            rows.append(_row(GuideLine.model_validate_json(line), persona, number))
+            rows.append(_row(GuideLine.model_validate_json(line), persona, number, hashed))
         except ValidationError as error:
             wrong.append(f"line {number}: {'; '.join(faults_told(error))}")
     if wrong:
@@ -68,9 +76,8 @@ def guide_lines(rows: Iterable[DataRow], told: Callable[[DataRow], str]) -> str:
     return "".join(f"{line.model_dump_json()}\n" for line in lines)
 
 
-def _row(line: GuideLine, persona: str, number: int) -> DataRow:
+def _row(line: GuideLine, persona: str, number: int, hashed: Callable[[str], str]) -> DataRow:
     known = _GROUP.fullmatch(line.player_id)  # exported by us: already nobody's name
-    hashed = hashlib.sha256(line.player_id.encode()).hexdigest()
     mask = Mask(() if known else (line.player_id,), salt=line.player_id)
     context, reply = mask.text(line.context), mask.text(line.reply)
     content = hashlib.sha256(json.dumps([number, context, reply]).encode()).hexdigest()
@@ -78,7 +85,7 @@ def _row(line: GuideLine, persona: str, number: int) -> DataRow:
         id=f"import/{content[:16]}",
         persona=persona,
         source="import",
-        group=line.player_id if known else f"player/{hashed}",
+        group=line.player_id if known else f"player/{hashed(line.player_id)}",
         context=context,
         reply=reply,
         reward=line.reward,
