@@ -16,7 +16,7 @@ from townsfolk.serving.adapters import AdapterShelf
 
 log = logging.getLogger(__name__)
 
-WATCH_S, GIVE_BACK_S = 1.0, 60.0
+WATCH_S, GIVE_BACK_S = 1.0, 10.0
 SHED, REFUSE, ROOM = 0.85, 0.95, 0.7
 """Of the limit: from where on something is let go, turns are refused, and below which all is as before."""
 
