@@ -1,5 +1,6 @@
 """The Store on a real PostgreSQL, where its server is installed: same rows, replay after a restart."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from store_writer import OF_PLAYERS, keep_all_of, new_turn, settings_in
 
 from old_schemas import REVISIONS, keeps_rows_from
 from townsfolk.errors import StoreError
+from townsfolk.feedback.database import Database
 from townsfolk.feedback.models import Base
 from townsfolk.feedback.rows import player_hash
 from townsfolk.feedback.store import Store
@@ -54,6 +56,15 @@ def test_nobody_waits_for_a_lock_for_ever(postgres: Postgres, tmp_path: Path) ->
     assert store.recent_turns("g", "ada", 5) == ()
     engine.dispose()
     store.close()
+
+
+def test_several_may_bring_the_schema_up_to_date_at_once(postgres: Postgres) -> None:
+    databases = [Database(postgres.url) for _ in range(4)]
+    with ThreadPoolExecutor(len(databases)) as pool:
+        list(pool.map(Database.migrate, databases))
+    assert len({database.version() for database in databases}) == 1
+    for database in databases:
+        database.close()
 
 
 def test_a_player_is_forgotten_on_postgres(postgres: Postgres, tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from townsfolk.errors import ConfigError, StoreError
 
 BUSY_TIMEOUT_S = 5
+MIGRATION_LOCK = 6_010_201
+"""PostgreSQL knows locks of this kind by a number alone: any that nobody else takes in this database."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -56,6 +58,8 @@ class Database:
         try:
             self._make_folder()
             with self._engine.begin() as connection:
+                if self.url.get_backend_name() == "postgresql":  # services and audit may start together
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
         except CommandError as error:
