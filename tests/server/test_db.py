@@ -88,6 +88,7 @@ def test_a_backup_made_while_rows_come_is_whole_and_comes_back(
         ends.set()
         writer.join()
     assert told["bytes"] == file.stat().st_size > 0
+    assert file.stat().st_mode & 0o077 == 0
     with pytest.raises(StoreError, match="used by another process"):
         db(settings, "restore", str(file))
     store.drain()

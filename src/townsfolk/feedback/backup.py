@@ -36,6 +36,7 @@ def backup(url: URL, file: Path) -> None:
             fresh = Path(folder) / file.name
             copy(url, fresh)
             sync(fresh)
+            fresh.chmod(0o600)  # what players said is in it
             fresh.replace(file)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"no backup was made to {file}: {error}") from error
