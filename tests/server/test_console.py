@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from console_village import TOKEN, flagged, join, open_rooms, served, version_added, write_report
 from running import Target
 from townsfolk.console.sessions import COOKIE, Sessions
-from townsfolk.errors import StoreError, TooOften, Unauthorized
+from townsfolk.errors import TooOften, Unauthorized
 from townsfolk.gateway.tokens import Holder, Scope, add_token, revoke_token
 from townsfolk.serving import Rooms, Village
 from townsfolk.serving.desk import OperatorDesk
@@ -246,20 +246,13 @@ def test_versions_are_promoted_and_taken_back(operator: httpx.Client, rooms: Roo
     page = operator.get("/adapters")
     assert "on trial with 100% of the villagers" in page.text
     assert rooms.shelf.hash_of("guard") == version
+    asked = form(operator.get("/playground"), context="Hello there", personas="guard")
+    assert (
+        operator.post("/playground", data=asked).text.count('class="words said"') == 2
+    )  # the base model's too
     operator.post("/adapters/guard/rollback", data=form(page, reason="rude"))
     assert rooms.shelf.hash_of("guard") is None
     assert rooms.promotions.registry.history()[-1].reasons == ("TOWNSFOLK_API_TOKEN: rude",)
-
-
-def test_the_overview_outlives_the_database(
-    operator: httpx.Client, rooms: Rooms, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def away() -> dict[str, int]:
-        raise StoreError("the database is away")
-
-    monkeypatch.setattr(rooms.store, "count_flags", away)
-    assert "the database is away" in operator.get("/").text
-    assert operator.get("/review").status_code == 503
 
 
 def test_reports_are_shown(operator: httpx.Client, rooms: Rooms) -> None:
