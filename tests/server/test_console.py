@@ -247,9 +247,8 @@ def test_versions_are_promoted_and_taken_back(operator: httpx.Client, rooms: Roo
     assert "on trial with 100% of the villagers" in page.text
     assert rooms.shelf.hash_of("guard") == version
     asked = form(operator.get("/playground"), context="Hello there", personas="guard")
-    assert (
-        operator.post("/playground", data=asked).text.count('class="words said"') == 2
-    )  # the base model's too
+    both = operator.post("/playground", data=asked).text
+    assert both.count('class="words said"') == 2  # its own answer, and the base model's
     operator.post("/adapters/guard/rollback", data=form(page, reason="rude"))
     assert rooms.shelf.hash_of("guard") is None
     assert rooms.promotions.registry.history()[-1].reasons == ("TOWNSFOLK_API_TOKEN: rude",)
