@@ -34,6 +34,7 @@ constexpr int block_bytes(Bits bits) {
 
 constexpr int kGroup = 4;  // activations that one instruction multiplies into a lane
 constexpr int kWide = 4;
+constexpr int kGroupBytes = kTile * kGroup;  // that a group's unpacked 4-bit weights take
 
 // 32 activations of a row as 4-bit weights take them: x = scale * (quants + 128 * wide). The `kWide` groups
 // with the largest magnitudes alone have a wide part; the scale is that of the others, which outliers would
@@ -41,7 +42,7 @@ constexpr int kWide = 4;
 struct alignas(64) InputBlock {
     std::int8_t quants[kBlock];
     std::int8_t wide[kWide][kGroup];
-    std::uint8_t groups[kWide];  // where the wide parts belong
+    std::uint16_t places[kWide];  // where the wide parts' weights are among the unpacked ones, in bytes
     float scale;
     float sum;  // of x
 };

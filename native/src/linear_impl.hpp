@@ -49,7 +49,7 @@ void round_block(const float* x, InputBlock& out) {
     Simd::store(highs, high[0], high[1]);
     for (int i = 0; i < kWide; ++i) {
         const int at = order[i] * kGroup;
-        out.groups[i] = static_cast<std::uint8_t>(order[i]);
+        out.places[i] = static_cast<std::uint16_t>(order[i] * kGroupBytes);
         __builtin_memcpy(out.quants + at, lows + at, kGroup);
         __builtin_memcpy(out.wide[i], highs + at, kGroup);
     }

@@ -125,21 +125,15 @@ struct Simd {
     // out[r] = the sum over the block of weight * x[r].
     template <int R>
     static void dot(const Weights4& weights, const InputBlock* x, Ints* out) {
-        clear<R>(out);
-        for (int group = 0; group < kBlock / 4; ++group) {
-            const __m256i* own = weights.groups[group];
+        for (int r = 0; r < R; ++r) out[r] = products(weights.groups[0], x[r].quants);
+#pragma GCC unroll 8  // or else Clang keeps the sums in memory
+        for (int group = 1; group < kBlock / 4; ++group) {
             for (int r = 0; r < R; ++r) {
-                const __m256i inputs = four_bytes(x[r].quants + 4 * group);
-                multiply_add_bytes(own[0], inputs, out[r].low);
-                multiply_add_bytes(own[1], inputs, out[r].high);
+                add_products(weights.groups[group], x[r].quants + 4 * group, out[r]);
             }
         }
-        const __m256i one = _mm256_set1_epi16(1), unit = _mm256_set1_epi16(128);
-        for (int r = 0; r < R; ++r) {
-            const Ints wide = wide_pairs(weights, x[r]);
-            out[r] = {_mm256_madd_epi16(out[r].low, one), _mm256_madd_epi16(out[r].high, one)};
-            out[r] = add(out[r], {_mm256_madd_epi16(wide.low, unit), _mm256_madd_epi16(wide.high, unit)});
-        }
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) add_wide(weights, x[r], out[r]);
     }
 
     // 8 bits: the two registers of a pair of inputs hold columns 0 to 7 and 8 to 15.
@@ -160,8 +154,8 @@ struct Simd {
             const __m256i* both = weights.pairs[pair];
             for (int r = 0; r < R; ++r) {
                 const __m256i inputs = four_bytes(x[r] + 2 * pair);
-                out[r] =
-                    add(out[r], {_mm256_madd_epi16(both[0], inputs), _mm256_madd_epi16(both[1], inputs)});
+                multiply_add_words(both[0], inputs, out[r].low);
+                multiply_add_words(both[1], inputs, out[r].high);
             }
         }
     }
@@ -180,6 +174,12 @@ struct Simd {
         return _mm256_set1_epi32(bytes);
     }
     // Two instructions that GCC would part: it takes all products first, for which it has not the registers.
+    static void multiply_add_words(__m256i weights, __m256i inputs, __m256i& sums) {
+        __m256i products;
+        asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0"
+            : "+x"(sums), "=&x"(products)
+            : "x"(weights), "x"(inputs));
+    }
     // Products of bytes, added two by two, go to the 16-bit lanes of `sums`.
     static void multiply_add_bytes(__m256i weights, __m256i inputs, __m256i& sums) {
         __m256i products;
@@ -187,15 +187,28 @@ struct Simd {
             : "+x"(sums), "=&x"(products)
             : "x"(weights), "x"(inputs));
     }
-    static Ints wide_pairs(const Weights4& weights, const InputBlock& x) {
-        Ints sums = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-        for (int i = 0; i < kWide; ++i) {
-            const __m256i* own = weights.groups[x.groups[i]];
-            const __m256i inputs = four_bytes(x.wide[i]);
-            sums.low = _mm256_add_epi16(sums.low, _mm256_maddubs_epi16(own[0], inputs));
-            sums.high = _mm256_add_epi16(sums.high, _mm256_maddubs_epi16(own[1], inputs));
-        }
-        return sums;
+    // A group of weights times 4 inputs.
+    static Ints products(const __m256i* group, const std::int8_t* x) {
+        const __m256i inputs = four_bytes(x);
+        return {_mm256_maddubs_epi16(group[0], inputs), _mm256_maddubs_epi16(group[1], inputs)};
+    }
+    static void add_products(const __m256i* group, const std::int8_t* x, Ints& sums) {
+        const __m256i inputs = four_bytes(x);
+        multiply_add_bytes(group[0], inputs, sums.low);
+        multiply_add_bytes(group[1], inputs, sums.high);
+    }
+    // Widens a row's sums to 32 bits and adds the products of its wide parts.
+    static void add_wide(const Weights4& weights, const InputBlock& x, Ints& sums) {
+        const auto group = [&](int i) {
+            const char* first = reinterpret_cast<const char*>(weights.groups);
+            return reinterpret_cast<const __m256i*>(first + x.places[i]);
+        };
+        Ints wide = products(group(0), x.wide[0]);
+        for (int i = 1; i < kWide; ++i) add_products(group(i), x.wide[i], wide);
+        const __m256i one = _mm256_set1_epi16(1), unit = _mm256_set1_epi16(128);
+        sums = {_mm256_madd_epi16(sums.low, one), _mm256_madd_epi16(sums.high, one)};
+        sums = add(sums, {_mm256_madd_epi16(wide.low, unit), _mm256_madd_epi16(wide.high, unit)});
+        asm("" : "+x"(sums.low), "+x"(sums.high));  // GCC would put it off until all rows have theirs
     }
     static __m256 power_of_two(__m256i a) {
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(a, _mm256_set1_epi32(127)), 23));

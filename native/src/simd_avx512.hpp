@@ -89,7 +89,8 @@ struct Simd {
         for (int r = 0; r < R; ++r) {
             Ints wide = _mm512_setzero_si512();
             for (int i = 0; i < kWide; ++i) {
-                wide = _mm512_dpbusd_epi32(wide, weights.groups[x[r].groups[i]], four_bytes(x[r].wide[i]));
+                const __m512i own = weights.groups[x[r].places[i] / kGroupBytes];
+                wide = _mm512_dpbusd_epi32(wide, own, four_bytes(x[r].wide[i]));
             }
             out[r] = _mm512_slli_epi32(wide, 7);
         }

@@ -131,7 +131,9 @@ struct Simd {
     static void dot(const Weights4& weights, const InputBlock* x, Ints* out) {
         for (int r = 0; r < R; ++r) {
             Ints wide = {};
-            for (int i = 0; i < kWide; ++i) add_products(weights.groups[x[r].groups[i]], x[r].wide[i], wide);
+            for (int i = 0; i < kWide; ++i) {
+                add_products(weights.groups[x[r].places[i] / kGroupBytes], x[r].wide[i], wide);
+            }
             for (int i = 0; i < 4; ++i) out[r].part[i] = vshlq_n_s32(wide.part[i], 7);
         }
         for (int group = 0; group < kBlock / 4; ++group) {

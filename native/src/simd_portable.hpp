@@ -132,7 +132,8 @@ struct Simd {
             std::int32_t inputs[kBlock];
             for (int i = 0; i < kBlock; ++i) inputs[i] = x[r].quants[i];
             for (int i = 0; i < kWide; ++i) {
-                for (int j = 0; j < kGroup; ++j) inputs[x[r].groups[i] * kGroup + j] += 128 * x[r].wide[i][j];
+                std::int32_t* own = inputs + x[r].places[i] / kGroupBytes * kGroup;
+                for (int j = 0; j < kGroup; ++j) own[j] += 128 * x[r].wide[i][j];
             }
             out[r] = {};
             for (int i = 0; i < kBlock; ++i) {
