@@ -50,8 +50,9 @@ def test_the_auc_is_of_thumbs_alone() -> None:
     """The gate judges it by their number; hints and broken rules would make it another figure."""
     thumbs_held_out = rated_rows(4)
     hints = [replace(row, reward=-row.reward, weight=0.5) for row in rated_rows(6) if row.reward]
-    figures = held_out_figures(lambda row, reply: row.reward or 0.0, thumbs_held_out)
+    figures = held_out_figures(lambda texts: [row.reward or 0.0 for row, _ in texts], thumbs_held_out)
     wrong_for_hints = held_out_figures(
-        lambda row, reply: (row.reward or 0.0) * (1 if row.weight == 1 else -1), [*thumbs_held_out, *hints]
+        lambda texts: [(row.reward or 0.0) * (1 if row.weight == 1 else -1) for row, _ in texts],
+        [*thumbs_held_out, *hints],
     )
     assert wrong_for_hints == figures == {"auc": 1.0}

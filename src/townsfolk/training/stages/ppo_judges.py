@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 from townsfolk.training.stages.base import adapter_folder
 from townsfolk.training.stages.config import PpoConfig
-from townsfolk.training.stages.packing import target_logits
 from townsfolk.training.stages.ppo_experience import Judge
 from townsfolk.training.stages.ppo_rollout import Sampled
-from townsfolk.training.stages.ppo_trunk import REWARD, Trunk, sharing
-from townsfolk.training.stages.reward import judged_pack
+from townsfolk.training.stages.ppo_trunk import REWARD, Trunk
+from townsfolk.training.stages.reward import rewards_of
 from townsfolk.training.stages.served import ServedBase
 from townsfolk.training.stages.text_rewards import REWARDS, Answer
 from townsfolk.types import RewardHead
@@ -58,16 +57,8 @@ def reward_model(config: PpoConfig, served: ServedBase, trunk: Trunk) -> Judge:
     trunk.add_reward_model(folder)
     head = RewardHead.of(served.encode)
 
-    def rewards(sampled: Sequence[Sampled]) -> list[float]:
-        rows = sharing([row for row, _ in sampled])
-        texts = [(row, reply) for row, (_, reply) in zip(rows, sampled, strict=True)]
-        pack = judged_pack(texts, head).to(trunk.model.device)
-        found: list[float] = head(target_logits(trunk.model, pack)).tolist()
-        return found
-
     def judge(sampled: Sequence[Sampled]) -> list[float]:
-        starts = range(0, len(sampled), config.batch_size)
         with trunk.using(REWARD):
-            return [reward for n in starts for reward in rewards(sampled[n : n + config.batch_size])]
+            return rewards_of(trunk.model, head, sampled, config.batch_size)
 
     return judge

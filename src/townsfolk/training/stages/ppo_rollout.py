@@ -11,14 +11,13 @@ theirs.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Any
 
 import torch
 import transformers
 from torch import Tensor
 
-from townsfolk.training.stages.tokens import Ids, TokenRow
+from townsfolk.training.stages.tokens import Ids, TokenRow, common_length
 
 Sampled = tuple[TokenRow, Ids]
 """A row, and a reply that was sampled to its prompt; the end token is missing where it was cut off."""
@@ -140,9 +139,3 @@ def laid_out(prompts: Sequence[Ids], shared: int) -> tuple[Tensor, Tensor]:
     ids = [(*it[:shared], *[0] * n, *it[shared:]) for it, n in zip(prompts, pads, strict=True)]
     mask = [(*[1] * shared, *[0] * n, *[1] * (longest - shared - n)) for n in pads]
     return torch.tensor(ids), torch.tensor(mask)
-
-
-def common_length(prompts: Sequence[Ids]) -> int:
-    """How many tokens all prompts begin with."""
-    columns = zip(*prompts, strict=False)
-    return sum(1 for _ in takewhile(lambda column: len({*column}) == 1, columns))

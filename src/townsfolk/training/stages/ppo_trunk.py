@@ -10,7 +10,6 @@ It refuses to know how replies come about, and what is learnt from them.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,7 @@ from torch import Tensor
 
 from townsfolk.errors import ConfigError
 from townsfolk.training.stages.packing import Pack, pack, target_logits
-from townsfolk.training.stages.ppo_rollout import common_length
-from townsfolk.training.stages.tokens import Ids, TokenRow
+from townsfolk.training.stages.tokens import Ids, TokenRow, sharing
 
 POLICY, REFERENCE, REWARD = "default", "ref", "reward"
 """Names of the adapters; PEFT calls the first one so."""
@@ -111,9 +109,3 @@ class Trunk:
         """Logits [targets, vocab] of the active adapter at the temperature of sampling, values [targets]."""
         logits = target_logits(self.model, rows) / self._temperature
         return logits, self.value_head(self._hidden[0])
-
-
-def sharing(rows: Sequence[TokenRow]) -> list[TokenRow]:
-    """The rows, told to share all that their prompts begin with: one prompt of all is computed once."""
-    shared = common_length([row.prompt for row in rows])
-    return [replace(row, shared=shared) for row in rows]

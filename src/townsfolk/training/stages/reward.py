@@ -11,6 +11,8 @@ which the engine could not score with.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import gt
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -24,9 +26,12 @@ from townsfolk.training.stages.judged import by_players, is_up, pairs
 from townsfolk.training.stages.packing import ATTENTION, Pack, pack, target_logits
 from townsfolk.training.stages.run import Run
 from townsfolk.training.stages.served import ServedBase
-from townsfolk.training.stages.tokens import Ids, Rows, TokenRow
+from townsfolk.training.stages.tokens import Ids, Rows, TokenRow, sharing
 from townsfolk.types import RewardHead
 from townsfolk.types.manifest import Manifest
+
+Text = tuple[TokenRow, Ids]
+"""A reply to a row's prompt."""
 
 
 def run(config: RewardConfig, served: ServedBase, rows: Rows, quiet: bool = False) -> Manifest:
@@ -50,7 +55,9 @@ def run(config: RewardConfig, served: ServedBase, rows: Rows, quiet: bool = Fals
 
     def measure(model: Any) -> dict[str, float]:
         model.eval()
-        return held_out_figures(lambda row, reply: reward_of(model, head, row, reply), rows.held_out)
+        return held_out_figures(
+            lambda texts: rewards_of(model, head, texts, config.batch_size), rows.held_out
+        )
 
     return trainers.train(config, served, replace(rows, train=judged), make, measure, quiet=quiet)
 
@@ -108,20 +115,27 @@ def _liked(row: TokenRow) -> float:
     return 1.0 if row.rejected or row.reward is None else (1 + row.reward) / 2
 
 
-def judged_pack(texts: Sequence[tuple[TokenRow, Ids]], head: RewardHead) -> Pack:
+def judged_pack(texts: Sequence[Text], head: RewardHead) -> Pack:
     """Prompts and replies in one pack whose only logits are those after each reply's end."""
     return pack(
         [replace(row, prompt=row.prompt + reply, reply=(head.good,), rejected=()) for row, reply in texts]
     )
 
 
-def reward_of(model: Any, head: RewardHead, row: TokenRow, reply: Ids) -> float:
-    """Reward of a reply to a row's prompt; `model` has the attention ATTENTION."""
-    with torch.no_grad():
-        return float(head(target_logits(model, judged_pack([(row, reply)], head).to(model.device)))[0])
+def rewards_of(model: Any, head: RewardHead, texts: Sequence[Text], size: int) -> list[float]:
+    """Rewards of replies, `size` in a pass; `model` has the attention ATTENTION."""
+    found: list[float] = []
+    for start in range(0, len(texts), size):
+        rows, replies = zip(*texts[start : start + size], strict=True)
+        own = judged_pack([*zip(sharing(rows), replies, strict=True)], head).to(model.device)
+        with torch.no_grad():
+            found += head(target_logits(model, own)).tolist()
+    return found
 
 
-def held_out_figures(reward: Callable[[TokenRow, Ids], float], rows: Sequence[TokenRow]) -> dict[str, float]:
+def held_out_figures(
+    rewards: Callable[[Sequence[Text]], Sequence[float]], rows: Sequence[TokenRow]
+) -> dict[str, float]:
     """How well rewards order what players judged; a figure that no row tells of is left out.
 
     Returns:
@@ -130,11 +144,12 @@ def held_out_figures(reward: Callable[[TokenRow, Ids], float], rows: Sequence[To
             broken rules are left out, as where the gate counts the thumbs that it rests on.
     """
     figures = {}
-    ordered = [reward(row, row.reply) > reward(row, row.rejected) for row in pairs(rows)]
-    if ordered:
-        figures["pair_accuracy"] = sum(ordered) / len(ordered)
+    if paired := pairs(rows):
+        better = rewards([(row, row.reply) for row in paired])
+        worse = rewards([(row, row.rejected) for row in paired])
+        figures["pair_accuracy"] = fmean(map(gt, better, worse))
     thumbs = by_players(rows)
     ups = [is_up(row) for row in thumbs]
     if {True, False} <= {*ups}:
-        figures["auc"] = float(roc_auc_score(ups, [reward(row, row.reply) for row in thumbs]))
+        figures["auc"] = float(roc_auc_score(ups, rewards([(row, row.reply) for row in thumbs])))
     return figures

@@ -5,7 +5,8 @@ trained on just what it will be shown (serving/rehearsal.py).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 
 Ids = tuple[int, ...]
 
@@ -42,6 +43,18 @@ class TokenRow:
     def to_imitate(self) -> bool:
         """Whether players liked the reply, or nobody judged it."""
         return self.reward is None or self.reward > 0
+
+
+def sharing(rows: Sequence[TokenRow]) -> list[TokenRow]:
+    """The rows, told to share all that their prompts begin with: one prompt of all is computed once."""
+    shared = common_length([row.prompt for row in rows])
+    return [replace(row, shared=shared) for row in rows]
+
+
+def common_length(prompts: Sequence[Ids]) -> int:
+    """How many tokens all prompts begin with."""
+    columns = zip(*prompts, strict=False)
+    return sum(1 for _ in takewhile(lambda column: len({*column}) == 1, columns))
 
 
 @dataclass(frozen=True)
