@@ -6,7 +6,9 @@ from townsfolk.feedback.store import Store
 from townsfolk.types import Rating, Turn
 
 
-def rate_turn(store: Store, number: int, player: str, reply: str, value: Literal[-1, 1]) -> None:
+def rate_turn(
+    store: Store, number: int, player: str, reply: str, value: Literal[-1, 1], said: str = ""
+) -> None:
     """A turn of the explorer's by the base model alone, and the player's thumb on it."""
     turn = Turn(
         turn_id=f"t{number:02}",
@@ -15,7 +17,7 @@ def rate_turn(store: Store, number: int, player: str, reply: str, value: Literal
         persona="explorer",
         adapter_hash="",
         player=player,
-        context=f"{player} says: hello, day {number}",
+        context=f"{player} to Odo: {said or f'hello, day {number}'}",
         reply=reply,
         started_at=number,
     )
