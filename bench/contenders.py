@@ -16,6 +16,8 @@ from townsfolk.engine.runner import BASE, RaggedBatch, Row, Runner
 
 Pass = Callable[[], object]
 FIRST_PLAIN_TOKEN = 100
+_CALLED_BY_C: list[object] = []
+"""Kept to the end of the process: llama.cpp logs even while it is freed."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ class LlamaCpp:
 
         self._lib: Any = llama_cpp
         self._threads = threads
-        self._silence = llama_cpp.llama_log_callback(lambda level, text, data: None)  # kept: C calls it
-        llama_cpp.llama_log_set(self._silence, ctypes.c_void_p(0))
+        _CALLED_BY_C.append(llama_cpp.llama_log_callback(lambda level, text, data: None))
+        llama_cpp.llama_log_set(_CALLED_BY_C[-1], ctypes.c_void_p(0))
         converted = folder / "q4_0.gguf"
         options = self._lib.llama_model_quantize_default_params()
         options.ftype, options.allow_requantize = self._lib.LLAMA_FTYPE_MOSTLY_Q4_0, True
