@@ -77,9 +77,7 @@ class Figures:
         """Whether memory stayed flat, by a straight line through the later half."""
         late = np.array(self.memory[len(self.memory) // 2 :])
         growth = np.polyfit(late[:, 0], late[:, 1], 1)[0] * 3_600 / late[:, 1].mean()
-        told = f"{late[:, 1].mean():.0f} MB, {growth:+.1%} an hour" + (
-            "" if judged else ": too short to judge"
-        )
+        told = f"{late[:, 1].mean():.0f} MB, {growth:+.1%} an hour{'' if judged else ': too short to judge'}"
         return Row(f"memory_{villagers}", int(judged), int(judged and growth <= FLAT), note=told)
 
 
@@ -176,7 +174,7 @@ class OpenLoop:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """A row for each size, then all of them; 0 where nothing was lost or late."""
+    """Two rows for each size, then all of them; 0 where every promise was kept."""
     values = _parse(arguments)
     console, rows = Console(width=WIDTH), list[Row]()
     for count in values.villagers:

@@ -133,7 +133,7 @@ class Session:
         self.placed = deque((it for it in self.placed if it.who != player), maxlen=self.placed.maxlen)
         self.did = "" if player in self.did else self.did
         kept = (it for it in self.windows if player not in f"{it.text} {it.reply}")
-        self.windows, self.first_window = deque(kept, maxlen=self.windows.maxlen), 0
+        self.windows, self.first_window = deque(kept, maxlen=self._size), 0
 
     def add_window(self, window: Window, shown: int) -> None:
         """Append a turn; the oldest fall out of a full ring.
@@ -141,10 +141,10 @@ class Session:
         Args:
             shown: earlier turns that the persona's prompts have: more are not kept, but for the last.
         """
-        over = len(self.windows) + 1 - min(self._size, max(1, shown))
-        for _ in range(over):
+        kept = min(self._size, max(1, shown))
+        while len(self.windows) >= kept:
             self.windows.popleft()
-        self.first_window = max(0, self.first_window - max(0, over))
+            self.first_window = max(0, self.first_window - 1)
         self.windows.append(window)
 
     def _grown(self, event: Event, fact: str) -> Memory:

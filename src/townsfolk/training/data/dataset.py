@@ -127,9 +127,7 @@ def _unheard_before(sides: Sides) -> list[DataRow]:
 
     Groups part exchanges, and ways to ask; an order may still say what an exchange says.
     """
-    learnt, asked = NearCopies(), {tuple(words(row.heard())) for row in sides[TRAIN]} - {()}
-    for row in sides[TRAIN]:
-        learnt.add(row.persona, row.gist())
+    learnt, asked = _gists(sides[TRAIN]), {tuple(words(row.heard())) for row in sides[TRAIN]} - {()}
     return [
         row
         for row in sides[HELD_OUT]
@@ -139,10 +137,7 @@ def _unheard_before(sides: Sides) -> list[DataRow]:
 
 def _add_others(sides: Sides, others: Iterable[DataRow], seed: int) -> None:
     """Each row of `others` to the side of its group, unless it near-copies a row of the other side."""
-    seen = {side: NearCopies() for side in sides}
-    for side, rows in sides.items():
-        for row in rows:
-            seen[side].add(row.persona, row.gist())
+    seen = {side: _gists(rows) for side, rows in sides.items()}
     for row in sorted(others, key=lambda row: row.id):
         side, other = (HELD_OUT, TRAIN) if _is_held_out(row.group, seed) else (TRAIN, HELD_OUT)
         if not seen[other].of(row.persona, row.gist()):
@@ -199,6 +194,14 @@ class NearCopies:
         return [
             other for other, count in shared.items() if count >= NEAR_COPY * len(pairs | self._pairs[other])
         ]
+
+
+def _gists(rows: Iterable[DataRow]) -> NearCopies:
+    """What near-copies of `rows` are found by."""
+    found = NearCopies()
+    for row in rows:
+        found.add(row.persona, row.gist())
+    return found
 
 
 def _word_pairs(text: str) -> frozenset[Pair]:
