@@ -74,7 +74,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(settings: Settings, suite: Path, adapter: Path, dataset: Path) -> Report:
-    plan = Plan(adapters={"explorer": adapter, "guard": adapter}, data=DATA, dataset=dataset, suites=(suite,))
+    adapters, peers = {"explorer": adapter, "guard": adapter}, ("base", "base_aided")
+    plan = Plan(adapters, data=DATA, dataset=dataset, suites=(suite,), peers=peers)
     return evaluate(settings, plan)
 
 
@@ -108,6 +109,25 @@ def test_what_is_served_is_marked(found: Report) -> None:
     assert found.suites["held_out"]["guard"]["latency_ms"] > 0
     assert found.about["adapters"]
     assert found.about["dataset"] == "abc"
+
+
+def test_a_peer_is_aided_or_has_its_prompt_alone(found: Report) -> None:
+    assert {*found.peers} == {"base", "base_aided"}
+    assert found.peers["base_aided"]["mine"]["explorer"]["tags"] == 1
+    pairs = [(line.replies["base"], line.replies["base_aided"]) for line in found.replies]
+    assert all(alone != aided for alone, aided in pairs)
+    decision = next(line for line in found.replies if line.suite == "mine" and line.wanted == ("flee",))
+    assert decision.replies["base_aided"] == "[[ACTION:flee]]"  # all that it could choose
+
+
+def test_tags_are_judged_without_the_grammar_too(found: Report) -> None:
+    assert 0 <= found.suites["held_out"]["explorer"]["tags_free"] <= 1
+    assert "tags_free" not in found.suites["mine"]["explorer"]
+
+
+def test_an_unknown_peer_is_told(settings: Settings, suite: Path) -> None:
+    with pytest.raises(ConfigError, match="peer gpt is not known; there are base, base_aided"):
+        evaluate(settings, Plan(data=DATA, suites=(suite,), peers=("gpt",)))
 
 
 def test_bars_and_margins_are_for_each_persona(found: Report) -> None:

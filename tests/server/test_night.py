@@ -173,7 +173,7 @@ def prepared(night: NightPlan, replies: dict[str, str], reward: float | None = N
 
 def test_the_gate_is_told_all_and_its_refusal_is_kept(settings: Settings, tmp_path: Path) -> None:
     night = plan(settings, tmp_path)
-    gate = prepared(night, {"candidate": "hello there", "base": "the end"})
+    gate = prepared(night, {"candidate": "hello there", "base_aided": "the end"})
     folder = tmp_path / "gate"
     folder.mkdir()
     result = gate.run(folder)
@@ -187,14 +187,16 @@ def test_the_gate_is_told_all_and_its_refusal_is_kept(settings: Settings, tmp_pa
 def test_equal_replies_are_ties(settings: Settings, tmp_path: Path) -> None:
     night = plan(settings, tmp_path)
     (tmp_path / "gate").mkdir()
-    result = prepared(night, {"candidate": "hello", "base": "hello"}).run(tmp_path / "gate")
+    result = prepared(night, {"candidate": "hello", "base_aided": "hello"}).run(tmp_path / "gate")
     assert result.figures["win_rate"] == 0.5
 
 
 def test_thumbs_that_cancel_out_are_none(settings: Settings, tmp_path: Path) -> None:
     night = plan(settings, tmp_path)
     (tmp_path / "gate").mkdir()
-    refused = prepared(night, {"candidate": "hello", "base": "hello"}, reward=0.0).run(tmp_path / "gate").end
+    refused = (
+        prepared(night, {"candidate": "hello", "base_aided": "hello"}, reward=0.0).run(tmp_path / "gate").end
+    )
     assert "on 0 thumbs up and 0 down" in refused
 
 
@@ -211,6 +213,6 @@ def test_thumbs_that_had_their_verdict_begin_no_further_night(settings: Settings
     first = plan(settings, tmp_path)
     assert not collected(first).end
     (tmp_path / "gate").mkdir()
-    prepared(first, {"candidate": "hello", "base": "hello"}).run(tmp_path / "gate")
+    prepared(first, {"candidate": "hello", "base_aided": "hello"}).run(tmp_path / "gate")
     second = collected(replace(first, home=tmp_path / "second"))
     assert second.end.startswith("30 thumbs up and 30 down, 0 of them new: learning takes 50 new")

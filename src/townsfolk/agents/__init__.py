@@ -1,6 +1,6 @@
 """3 ONE TURN: what a villager knows, what it may do now, and the prompt made from both."""
 
-from townsfolk.agents.hints import RequestMatcher, as_named, facts
+from townsfolk.agents.hints import RequestMatcher, as_named, called_in, facts
 from townsfolk.agents.occasion import Occasion, occasion_in
 from townsfolk.agents.offers import is_weighty, offers_for
 from townsfolk.agents.prompt import PromptBuilder
@@ -19,6 +19,7 @@ __all__ = [
     "View",
     "Window",
     "as_named",
+    "called_in",
     "echoes",
     "facts",
     "is_weighty",

@@ -110,7 +110,7 @@ def as_named(offers: Iterable[Offer], text: str, view: View) -> tuple[Offer, ...
     """Where the words name some of the things that can be chosen, those alone: "place the tnt" is no wish for
     a diamond. A harmless creature is to be chosen only where it is named."""
     said = frozenset(words(text))
-    named = {name for name, title in _things(view) if said & frozenset(words(call(name, title)))}
+    named = {name for name, title in called_in(view) if said & frozenset(words(title))}
     harmless = {it.name for it in view.around.things if it.kind == "mob" and not it.hostile}
 
     def of_named(slot: Slot) -> Slot:
@@ -122,11 +122,11 @@ def as_named(offers: Iterable[Offer], text: str, view: View) -> tuple[Offer, ...
     return tuple(it for it in narrowed if all(slot.kind != "choice" or slot.choices for slot in it.slots))
 
 
-def _things(view: View) -> Iterator[tuple[str, str]]:
-    """(name, title) of all that is carried or near, but for people."""
-    yield from ((stack.name, "") for stack in view.me.inventory)
-    yield from ((node.name, node.title) for node in view.around.nodes)
-    yield from ((it.name, it.title) for it in view.around.things if it.kind in ("item", "mob"))
+def called_in(view: View) -> Iterator[tuple[str, str]]:
+    """(name, what it is called) of all that is carried or near, but for people."""
+    yield from ((stack.name, call(stack.name)) for stack in view.me.inventory)
+    yield from ((node.name, call(node.name, node.title)) for node in view.around.nodes)
+    yield from ((it.name, call(it.name, it.title)) for it in view.around.things if it.kind in ("item", "mob"))
 
 
 def _objects(spec: ActionSpec, view: View) -> frozenset[str]:

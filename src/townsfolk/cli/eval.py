@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SHOWN = (
     "tags",
+    "tags_free",
     "action",
     "target",
     "persona",
@@ -53,7 +54,9 @@ def evaluate(
     each: Annotated[
         Path | None, typer.Option(help="Write the figures of each persona to PERSONA/evaluation.json there.")
     ] = None,
-    peers: Annotated[str, typer.Option(help="base, gemma3_270m, both with a comma, or none.")] = "base",
+    peers: Annotated[
+        str, typer.Option(help="base, base_aided, gemma3_270m, gemma3_270m_aided, with commas, or none.")
+    ] = "base",
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most this many scenarios per persona and suite.")
     ] = None,

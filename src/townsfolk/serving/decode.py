@@ -42,6 +42,7 @@ class Generator:
 
     Attributes:
         rewards: chooses among `settings.best_of` replies; None: the first is taken as it comes.
+        held: False: no grammar and no choices, the model writes what it likes; evaluation alone does so.
     """
 
     engine: Decoder
@@ -49,6 +50,7 @@ class Generator:
     choices: ChoiceCompiler
     settings: AgentSettings
     rewards: RewardModel | None = None
+    held: bool = True
 
     async def parts(
         self,
@@ -146,7 +148,9 @@ class Generator:
             draft.parts.append(part)
             yield part
 
-    def _constraint(self, offers: Sequence[Offer], speech: bool, optional: bool) -> Constraint:
+    def _constraint(self, offers: Sequence[Offer], speech: bool, optional: bool) -> Constraint | None:
+        if not self.held:
+            return None
         if not speech:
             return self.choices.constraint(offers)
         acts = bool(offers)

@@ -11,8 +11,8 @@ from townsfolk.serving.rehearsal import Rehearsal
 from townsfolk.serving.rewards import RewardModel
 from townsfolk.training.data.rows import DataRow
 
-OURS, THEIRS = "candidate", ("parent", "base")
-"""Who is who in a report of `townsfolk eval`: without a parent, the base model serves."""
+OURS, THEIRS = "candidate", ("parent", "base_aided")
+"""Who is who in a report of `townsfolk eval`: without a parent, the base model serves, aided."""
 
 
 def duels(

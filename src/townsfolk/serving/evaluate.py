@@ -17,7 +17,7 @@ from townsfolk.serving.examination import Examiner
 from townsfolk.serving.llamacpp import LlamaCpp
 from townsfolk.training.data import Names, read_actions, read_exchanges, read_names
 from townsfolk.training.data.rows import HELD_OUT, TRAIN, read_manifest, read_rows
-from townsfolk.training.evaluation.marks import Played, World, by_persona
+from townsfolk.training.evaluation.marks import Played, World, by_persona, figures
 from townsfolk.training.evaluation.metrics import split_reply
 from townsfolk.training.evaluation.report import report
 from townsfolk.training.evaluation.scenarios import Case, read_suite, row_cases
@@ -25,7 +25,9 @@ from townsfolk.training.evaluation.voices import Voices
 from townsfolk.types import Figures, FigureTable, Persona, Report, words
 
 CANDIDATE, PARENT, BASE, GEMMA = "candidate", "parent", "base", "gemma3_270m"
-PEERS = (BASE, GEMMA)
+AIDED = "_aided"
+"""Ends the name of a peer that our software helps, as it does every persona without an adapter."""
+PEERS = (BASE, BASE + AIDED, GEMMA, GEMMA + AIDED)
 OWN_SUITES = ("injections.yaml", "safety.yaml")
 TIMED, SCORED = 6, 24
 """Turns of each persona whose time is taken alone; replies of which the distance is taken."""
@@ -77,7 +79,7 @@ def evaluate(settings: Settings, plan: Plan, progress: Progress = lambda *_: Non
     actions = {spec.name: spec for spec in specs}
     world = World(names, actions, library.personas, _vocabulary(lines, names), Voices(lines))
     with Examiner.open(settings, specs, (*plan.adapters.values(), *plan.parents.values())) as examiner:
-        run = _Run(examiner, cases, plan, progress)
+        run = _Run(examiner, cases, plan, world, progress)
         adapters = run.candidate()
         if plan.parents:
             run.all_of(PARENT, plan.parents)
@@ -94,6 +96,7 @@ class _Run:
     examiner: Examiner
     cases: Mapping[str, Sequence[Case]]
     plan: Plan
+    world: World
     progress: Progress
     played: dict[str, dict[str, list[Played]]] = field(default_factory=dict)
     further: dict[str, FigureTable] = field(default_factory=dict)
@@ -102,17 +105,23 @@ class _Run:
         """Play with the candidate; persona -> content hash of its adapter, empty: the base model alone."""
         self.all_of(CANDIDATE, self.plan.adapters)
         self._note_distances()
+        self._note_free_tags()
         return {persona: self.examiner.served(persona) for persona in self._personas()}
 
     def peers(self, settings: Settings) -> None:
         """Play with each peer of the plan, all of them without adapters."""
-        untuned = dict.fromkeys(self._personas())
-        if BASE in self.plan.peers:
-            self.all_of(BASE, untuned)
-        if GEMMA in self.plan.peers:
+        self._both_ways(BASE, self.examiner)
+        if {GEMMA, GEMMA + AIDED} & {*self.plan.peers}:
             context = settings.engine.max_context
             with LlamaCpp.gemma(context, settings.engine.threads or default_threads()) as decoder:
-                self.all_of(GEMMA, untuned, self.examiner.with_decoder(decoder, context))
+                self._both_ways(GEMMA, self.examiner.with_decoder(decoder, context))
+
+    def _both_ways(self, peer: str, aided: Examiner) -> None:
+        """By its prompt alone, and aided by our software: what of it is in the plan."""
+        untuned = dict.fromkeys(self._personas())
+        for name, examiner in ((peer, aided.prompt_alone()), (peer + AIDED, aided)):
+            if name in self.plan.peers:
+                self.all_of(name, untuned, examiner)
 
     def all_of(self, who: str, adapters: Mapping[str, Path | None], examiner: Examiner | None = None) -> None:
         """Serve `adapters` and play every suite, the first one's times apart."""
@@ -143,6 +152,14 @@ class _Run:
             if few and self.examiner.served(persona):
                 kl = self.examiner.distance(few, self.plan.parents.get(persona))
                 self.further[CANDIDATE][first].setdefault(persona, {})["kl"] = kl
+
+    def _note_free_tags(self) -> None:
+        """Note for each persona with an adapter how many tags are right where no grammar holds it."""
+        first = next(iter(self.cases))
+        own = [case for case in self.cases[first] if self.examiner.served(case.persona)]
+        for persona, played in by_persona(self.examiner.unheld().play(own, self.plan.at_once)).items():
+            tags = figures(played, self.world)["tags"]
+            self.further[CANDIDATE][first].setdefault(persona, {})["tags_free"] = tags
 
 
 def _times(played: Iterable[Played]) -> dict[str, Figures]:

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
@@ -16,10 +17,11 @@ from townsfolk.agents import Session, occasion_in
 from townsfolk.config import Settings, StoreSettings
 from townsfolk.engine import base_reference
 from townsfolk.errors import ConfigError
-from townsfolk.interpreter import ChoiceCompiler, GrammarCompiler
+from townsfolk.interpreter import ChoiceCompiler, GrammarCompiler, defuse
 from townsfolk.serving.decode import Generator
 from townsfolk.serving.games import GameState
 from townsfolk.serving.generate import Decoder
+from townsfolk.serving.prompt_alone import PromptAlone, by_prompt_alone
 from townsfolk.serving.prompts import prompt_builder
 from townsfolk.serving.rehearsal import Rehearsal
 from townsfolk.serving.rooms import Rooms
@@ -38,12 +40,32 @@ Told = Callable[[], None]
 """Called as each case is done."""
 
 
+def decided(persona: Persona) -> Persona:
+    """Speech is the likeliest, too."""
+    return _sampled(persona, temperature=0)
+
+
+def greedy(persona: Persona) -> Persona:
+    """Nor is anything repeated less than the model likes: without a grammar that would spoil tags."""
+    return _sampled(persona, temperature=0, repetition_penalty=1)
+
+
+def _sampled(persona: Persona, **by: float) -> Persona:
+    return persona.model_copy(update={"sampling": persona.sampling.model_copy(update=by)})
+
+
 class Examiner:
     """Plays cases, many at once, with the adapters that it was told to serve."""
 
-    def __init__(self, rooms: Rooms, actions: Sequence[ActionSpec], turns: TurnRunner | None = None) -> None:
-        """Args: turns: None: those of `rooms`."""
-        self._rooms, self._turns = rooms, turns or rooms.turns
+    def __init__(
+        self,
+        rooms: Rooms,
+        actions: Sequence[ActionSpec],
+        turns: TurnRunner | None = None,
+        shown: Callable[[Persona], Persona] = decided,
+    ) -> None:
+        """Args: turns: None: those of `rooms`. shown: the persona as the model is to see it."""
+        self._rooms, self._turns, self._shown = rooms, turns or rooms.turns, shown
         self._game = Game(game_id=GAME_ID, actions=tuple(actions))
         self._rehearsal = Rehearsal(rooms.engine.tokenizer, rooms.prompts, rooms.library)
         self._met_so_far = 0
@@ -81,6 +103,18 @@ class Examiner:
         prompts = prompt_builder(tokenizer, context, settings)
         turns = TurnRunner(generator, prompts, self._rooms.policy, self._rooms.shelf, settings.agents)
         return Examiner(self._rooms, self._game.actions, turns)
+
+    def unheld(self) -> "Examiner":
+        """The same, but held by no grammar: tags are as the model itself writes them."""
+        turns = replace(self._turns, generator=replace(self._turns.generator, held=False))
+        return Examiner(self._rooms, self._game.actions, turns, greedy)
+
+    def prompt_alone(self) -> "Examiner":
+        """The same, but by prompts that stand in for all that turns do for a model without an adapter."""
+        free = self.unheld()._turns
+        prompts = PromptAlone(free.prompts.template, free.prompts.max_tokens, defuse)
+        turns = replace(free, prompts=prompts)
+        return Examiner(self._rooms, self._game.actions, turns, lambda it: by_prompt_alone(greedy(it)))
 
     def serve(self, adapters: Mapping[str, Path | None]) -> None:
         """Serve each persona with the adapter in its folder; with None by the base model alone.
@@ -172,7 +206,7 @@ class Examiner:
         occasion = occasion_in(events)
         if occasion is None:
             raise ConfigError(f"{case.id}: nothing in it is answered: give it said, gift or punched")
-        persona = _decided(self._rooms.library.get(case.persona))
+        persona = self._shown(self._rooms.library.get(case.persona))
         cause = self._turns.cause(case.observation, occasion)
         turn = await self._turns.run(state, session, persona, view, cause, session.villager_id, lambda: None)
         return _played(case, turn, await state.take(0), (time.monotonic() - started) * 1000)
@@ -189,11 +223,6 @@ class Examiner:
                 facts=(case.remembers,),
             )
         return session
-
-
-def _decided(persona: Persona) -> Persona:
-    """Speech is the likeliest, too."""
-    return persona.model_copy(update={"sampling": persona.sampling.model_copy(update={"temperature": 0})})
 
 
 def _played(case: Case, turn: Turn, told: StepReply, ms: float) -> Played:

@@ -1,33 +1,30 @@
 """Gemma 3 270M by llama.cpp, in the engine's place: a peer to compare with, by the same prompts and grammars.
 
-One request after the other, greedily. The package that carries the model has its bare version, which knows
-the marks of Gemma's turns; its file has no chat template, so Gemma's published format is written here. It
-refuses to know adapters: it is for evaluation alone.
+One request after the other, greedily. The package that carries the model has its bare version, which was not
+taught to converse: it is shown a script to go on with, and a line of it is a reply. It refuses to know
+adapters: it is for evaluation alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from townsfolk.engine import Constraint, Finish, GenerationRequest, ModelTokenizer, Timings, TokenEvent
 from townsfolk.engine.gguf_file import read_gguf
 from townsfolk.engine.request import OnToken
+from townsfolk.engine.sampling import GREEDY, Logits, sample
 from townsfolk.errors import ConfigError, TownsfolkError
 
 TEMPLATE = (
-    "{{ bos_token }}{% set system = messages[0].content if messages[0].role == 'system' else '' %}"
-    "{% for m in messages if m.role != 'system' %}<start_of_turn>"
-    "{{ 'model' if m.role == 'assistant' else 'user' }}\n"
-    "{% if loop.first and system %}{{ system }}\n\n{% endif %}{{ m.content }}<end_of_turn>\n{% endfor %}"
-    "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+    "{{ bos_token }}{% for m in messages %}{{ m.content }}"
+    "{{ '\\n' if m.role == 'user' else '\\n\\n' }}{% endfor %}"
 )
-"""https://ai.google.dev/gemma/docs/core/prompt-structure: what the system says opens the first turn."""
-END_OF_TURN = "<end_of_turn>"
+"""A script. With the marks of Gemma's turns the bare version can't end a reply: it never learnt them."""
+LINE_ENDS = ("\n\n", "\n")
 REMEDY = "pip install 'townsfolk[peers]'"
 
 
@@ -42,10 +39,15 @@ class LlamaCpp:
             raise ConfigError(f"the peer needs llama-cpp-python: {REMEDY}") from error
         metadata = dict(read_gguf(file).metadata)
         metadata["tokenizer.chat_template"] = TEMPLATE
-        metadata["tokenizer.ggml.eos_token_id"] = metadata["tokenizer.ggml.tokens"].index(END_OF_TURN)
+        tokens = metadata["tokenizer.ggml.tokens"]
+        ends = [tokens.index(end) for end in LINE_ENDS]
+        metadata["tokenizer.ggml.eos_token_id"] = ends[0]
         self.tokenizer = ModelTokenizer(metadata)
         self._processors: Any = llama_cpp.LogitsProcessorList
-        self._llama: Any = llama_cpp.Llama(str(file), n_ctx=context, n_threads=threads, verbose=False)
+        self._llama: Any = llama_cpp.Llama(
+            str(file), n_ctx=context, n_threads=threads, n_threads_batch=threads, verbose=False
+        )
+        self._ends = frozenset({*ends, self._llama.token_eos()})
         self._queue = ThreadPoolExecutor(max_workers=1)
 
     @classmethod
@@ -80,12 +82,9 @@ class LlamaCpp:
     def _decode(self, request: GenerationRequest, tokens: list[int]) -> bool:
         """Append the reply to `tokens`; whether it came to its end."""
         constraint = request.constraint
-        held = self._processors([lambda _, scores: _masked(constraint, scores)])
-        penalty = request.sampling.repetition_penalty
-        for token in self._llama.generate(
-            request.prompt, temp=0, repeat_penalty=penalty, logits_processor=held
-        ):
-            if token in request.stop_tokens:
+        held = self._processors([lambda _, scores: _only(_chosen(request, scores, tokens), scores)])
+        for token in self._llama.generate(request.prompt, temp=0, repeat_penalty=1, logits_processor=held):
+            if token in self._ends:
                 return True
             tokens.append(token)
             if constraint:
@@ -97,7 +96,21 @@ class LlamaCpp:
         return False
 
 
-def _masked(constraint: Constraint | None, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _chosen(request: GenerationRequest, scores: Logits, reply: Sequence[int]) -> int:
+    """The next token from `scores` [vocab], by the engine's rules: to llama.cpp, words of the prompt are
+    repeated, too."""
+    constraint = request.constraint
+    sampling = GREEDY if constraint and constraint.sharp else request.sampling
+    return sample(_masked(constraint, scores), sampling, reply, np.random.default_rng(0))
+
+
+def _only(token: int, scores: Logits) -> Logits:
+    left = np.full_like(scores, -np.inf)
+    left[token] = 0
+    return left
+
+
+def _masked(constraint: Constraint | None, scores: Logits) -> Logits:
     """`scores` [vocab], those of tokens that may not come next at minus infinity."""
     mask = constraint.mask() if constraint else None
     if mask is None:

@@ -171,8 +171,9 @@ class NightPlan:
 
     def _examine(self, folder: Path) -> Result:
         incumbent = self._incumbent()
-        parent = ["--parents", f"{self.persona}={incumbent}", "--peers", "none"] if incumbent else []
-        self._evaluate(folder, EVALUATION, self.home / "learn" / "run", *parent)
+        parent = ["--parents", f"{self.persona}={incumbent}"] if incumbent else []
+        served = "none" if incumbent else "base_aided"
+        self._evaluate(folder, EVALUATION, self.home / "learn" / "run", *parent, "--peers", served)
         if incumbent:
             self._evaluate(folder, INCUMBENT, incumbent, "--peers", "none")
         report = _read(folder / EVALUATION)
