@@ -20,7 +20,7 @@ from townsfolk.agents.session import MAX_PLAYERS
 from townsfolk.errors import InvalidRequest, ModelError
 from townsfolk.interpreter import defuse
 from townsfolk.personas import PersonaLibrary
-from townsfolk.types import Event, EventKind, Node, Observation, Persona
+from townsfolk.types import ActionSpec, Event, EventKind, Node, Observation, Persona
 from world import ACTIONS, ALICE, APPLE, WOLF, event, me, observation, said
 
 EXPLORER = PersonaLibrary.read().get("explorer")
@@ -152,6 +152,15 @@ def test_requests_are_matched(text: str, asked: tuple[str, ...]) -> None:
     view = session_of(observation()).view
     assert view
     assert RequestMatcher(ACTIONS).asked(text, view) == asked
+
+
+def test_what_is_to_be_hurt_may_be_named() -> None:
+    """The registry's phrase is "strike it down"."""
+    strike = ActionSpec(name="attack", phrases=("strike it down",), hostile=True)
+    view = session_of(observation()).view
+    assert view
+    assert RequestMatcher([strike, *ACTIONS]).asked("strike Alice down", view) == ("attack",)
+    assert RequestMatcher([strike, *ACTIONS]).asked("strike Bob down", view) == ()
 
 
 def test_facts_are_of_what_is_near_and_known() -> None:

@@ -33,7 +33,7 @@ class RequestMatcher:
 
     def __init__(self, specs: Iterable[ActionSpec]) -> None:
         self._phrases = [
-            (spec.name, frozenset(phrase_words(phrase))) for spec in specs for phrase in spec.phrases
+            (spec.name, frozenset(phrase_words(phrase))) for spec in specs for phrase in _phrases(spec)
         ]
         seen = Counter(word for _, phrase in self._phrases for word in phrase)
         total = len(self._phrases)
@@ -47,7 +47,7 @@ class RequestMatcher:
     def asked(self, text: str, view: View) -> tuple[str, ...]:
         """The action that `text` most likely asks for, as a tuple of one, or none.
 
-        `{item}`, `{node}` and `{player}` in a phrase stand for the name of one in `view`.
+        `{item}`, `{node}`, `{player}` and `{creature}` in a phrase stand for the name of one in `view`.
         """
         said = frozenset(words(text))
         named = said | {slot for slot, names in _slots(view).items() if said & names}
@@ -96,7 +96,15 @@ def _slots(view: View) -> dict[str, frozenset[str]]:
         "{item}": _all_words(items),
         "{node}": _all_words(call(node.name, node.title) for node in view.around.nodes),
         "{player}": _all_words(it.name for it in near if it.kind == "player"),
+        "{creature}": _all_words(call(it.name, it.title) for it in near if it.kind != "item"),
     }
+
+
+def _phrases(spec: ActionSpec) -> Iterator[str]:
+    """Those of the registry. What is to be hurt has a name, too: "strike it down", "strike greta down"."""
+    yield from spec.phrases
+    if spec.hostile:
+        yield from (phrase.replace(" it", " {creature}") for phrase in spec.phrases if " it" in phrase)
 
 
 def _words_by_action(phrases: Iterable[tuple[str, frozenset[str]]]) -> dict[str, set[str]]:

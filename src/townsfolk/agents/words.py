@@ -4,7 +4,7 @@ import re
 
 from townsfolk.types import words
 
-SLOTS = frozenset({"{item}", "{node}", "{player}"})
+SLOTS = frozenset({"{item}", "{node}", "{player}", "{creature}"})
 """Placeholders in an action's phrases."""
 ECHO = 0.7
 RUN = 5
