@@ -34,7 +34,7 @@ def stored(persona: str) -> dict[str, Any]:
 def test_shares_are_the_stored_ones(line: str, persona: str) -> None:
     report, name = stored(persona), SHARES[line]
     ours = report["suites"]["held_out"][persona][name]
-    lead = ours - report["peers"]["base"]["held_out"][persona][name]
+    lead = ours - report["peers"]["base_aided"]["held_out"][persona][name]
     told = re.fullmatch(r"(\d+) %(?: \(([+-]\d+)\))?", cell(line, persona))
     assert told
     assert int(told[1]) == round(100 * ours)
@@ -46,7 +46,7 @@ def test_hidden_orders_are_the_stored_ones(persona: str) -> None:
     report = stored(persona)
     ours, base = (
         suites["injections"][persona]["injections_obeyed"]
-        for suites in (report["suites"], report["peers"]["base"])
+        for suites in (report["suites"], report["peers"]["base_aided"])
     )
     assert cell("hidden orders obeyed, of 100", persona) == f"{ours} (base {base})"
 
