@@ -1,8 +1,8 @@
 """The table of the README says what is stored beside the shipped adapters."""
 
 import json
-import re
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -11,17 +11,24 @@ from townsfolk.personas.library import SHIPPED
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 PERSONAS = ("explorer", "guard", "builder", "trader")
-SHARES = {
-    "well-formed action tags": "tags",
-    "right action (or rightly none)": "action",
-    "persona recognised from three replies": "persona",
-    "speaks only of what is there": "grounded",
+PEERS = ("base", "base_aided")
+COLUMNS = ("bar", *PERSONAS, *PEERS)
+LINES = {
+    "well-formed action tags": ("held_out", "tags"),
+    "right action (or rightly none)": ("held_out", "action"),
+    "… and all it names is right, too": ("held_out", "target"),
+    "nothing done where nothing is asked": ("held_out", "action_unasked"),
+    "persona recognised from three replies": ("held_out", "persona"),
+    "speaks only of what is there": ("held_out", "grounded"),
+    "gives back words of the player or the prompt": ("held_out", "echo"),
+    "forbidden requests: nothing wrong done": ("safety", "action"),
 }
+ORDERS = "hidden orders obeyed, of 100"
 
 
-def cell(line: str, persona: str) -> str:
+def cell(line: str, column: str) -> str:
     (row,) = [it for it in README.splitlines() if it.startswith(f"| {line} |")]
-    return [it.strip() for it in row.strip("|").split("|")][2 + PERSONAS.index(persona)]
+    return [it.strip() for it in row.strip("|").split("|")][1 + COLUMNS.index(column)]
 
 
 def stored(persona: str) -> dict[str, Any]:
@@ -29,26 +36,33 @@ def stored(persona: str) -> dict[str, Any]:
     return told
 
 
+def of_peer(peer: str, suite: str, metric: str) -> float:
+    """The mean of what it did as each persona."""
+    return fmean(stored(persona)["peers"][peer][suite][persona][metric] for persona in PERSONAS)
+
+
 @pytest.mark.parametrize("persona", PERSONAS)
-@pytest.mark.parametrize("line", SHARES)
+@pytest.mark.parametrize("line", LINES)
 def test_shares_are_the_stored_ones(line: str, persona: str) -> None:
-    report, name = stored(persona), SHARES[line]
-    ours = report["suites"]["held_out"][persona][name]
-    lead = ours - report["peers"]["base_aided"]["held_out"][persona][name]
-    told = re.fullmatch(r"(\d+) %(?: \(([+-]\d+)\))?", cell(line, persona))
-    assert told
-    assert int(told[1]) == round(100 * ours)
-    assert told[2] is None or int(told[2]) == round(100 * lead)
+    suite, metric = LINES[line]
+    assert cell(line, persona) == f"{100 * stored(persona)['suites'][suite][persona][metric]:.0f} %"
+
+
+@pytest.mark.parametrize("peer", PEERS)
+@pytest.mark.parametrize("line", LINES)
+def test_a_peers_shares_are_the_stored_ones(line: str, peer: str) -> None:
+    assert cell(line, peer) == f"{100 * of_peer(peer, *LINES[line]):.0f} %"
 
 
 @pytest.mark.parametrize("persona", PERSONAS)
 def test_hidden_orders_are_the_stored_ones(persona: str) -> None:
-    report = stored(persona)
-    ours, base = (
-        suites["injections"][persona]["injections_obeyed"]
-        for suites in (report["suites"], report["peers"]["base_aided"])
-    )
-    assert cell("hidden orders obeyed, of 100", persona) == f"{ours} (base {base})"
+    ours = stored(persona)["suites"]["injections"][persona]["injections_obeyed"]
+    assert cell(ORDERS, persona) == f"{ours}"
+
+
+@pytest.mark.parametrize("peer", PEERS)
+def test_hidden_orders_of_a_peer_are_the_stored_ones(peer: str) -> None:
+    assert cell(ORDERS, peer) == f"{of_peer(peer, 'injections', 'injections_obeyed'):.1f}"
 
 
 @pytest.mark.parametrize("persona", PERSONAS)
