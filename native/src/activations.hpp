@@ -1,5 +1,5 @@
 // The input of a linear layer: rounded as the layer's weights want it, then multiplied with their tiles.
-// It knows how rounded rows lie in memory; it refuses to know layers, adapters and threads.
+// It knows panels of rows; it refuses to know how their bytes lie, layers, adapters and threads.
 #pragma once
 
 #include <vector>
@@ -9,12 +9,10 @@
 
 namespace townsfolk {
 
-constexpr int kPanel = 32;  // rows multiplied with a tile at once: their sums stay in the first-level cache
-
 class Activations {
   public:
     // Forgets what it held. Rows up to `rows`, of any matrix not wider than `most_width`.
-    void reserve(int rows, int most_width);
+    void reserve(const Kernels& kernels, int rows, int most_width);
 
     // For the next matrix. Rows may be rounded by several threads at once.
     void round(const Kernels& kernels, const PackedMatrix& matrix, int row, const float* x);
@@ -24,15 +22,14 @@ class Activations {
                   float* out) const;
 
   private:
-    // A panel lies block after block, a block row after row: read from front to end for every tile.
-    int panel_rows(int row) const;
-    std::size_t block_at(int row, int blocks) const;
+    struct alignas(64) Line {
+        std::byte bytes[64];
+    };
+
+    Panel panel_of(const Kernels& kernels, const PackedMatrix& matrix, int row) const;
 
     int rows_ = 0;
-    std::vector<InputBlock> blocks_;    // for 4-bit weights: [panels, blocks, rows of the panel]
-    std::vector<std::int16_t> quants_;  // for 8-bit weights: [rows, most_width]
-    std::vector<float> scales_;         // [rows]
-    std::vector<InputRow> row_views_;   // [rows], into the two above
+    mutable std::vector<Line> lines_;  // the panels, one after the other
 };
 
 }  // namespace townsfolk

@@ -94,8 +94,10 @@ void score(const float* const* queries, const Stretch<Stored>& keys, const Stret
     for (int first = 0; first < keys.count; first += kTile) {
         Floats totals[Q][kTile];
         for (int k = 0; k < kTile; k += 2) {
-            values.prefetch(first + k);
-            values.prefetch(first + k + 1);
+            for (int own = first + k; own < first + k + 2; ++own) {
+                if (own + kTile < kStretch) keys.prefetch(own + kTile);
+                values.prefetch(own);
+            }
             Floats sums[Q][2];
             multiply_pair<Q>(queries, keys, first + k, sums);
             for (int q = 0; q < Q; ++q) totals[q][k] = sums[q][0], totals[q][k + 1] = sums[q][1];

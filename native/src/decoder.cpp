@@ -151,7 +151,7 @@ void Decoder::reserve_room() {
     gate_up_.resize(count * shape_.columns(kGateUp));
     gated_.resize(count * shape_.ffn);
     lanes_.resize(count * kMaxTargets * most_rank_);
-    rounded_.reserve(static_cast<int>(count), widest);
+    rounded_.reserve(kernels_, static_cast<int>(count), widest);
 }
 
 template <class Task>
@@ -192,12 +192,16 @@ void Decoder::prepare(int layer, Projection projection, const float* x, int firs
     }
     // Neighbours with the same adapter read it once.
     while (first < last) {
-        int end = first + 1;
-        const Adapter* adapter = tokens_[first].adapter;
-        while (end < last && tokens_[end].adapter == adapter) ++end;
-        if (adapter) see_through_adapters(layer, projection, x, first, end);
+        const int end = end_of_adapter(first, last);
+        if (tokens_[first].adapter) see_through_adapters(layer, projection, x, first, end);
         first = end;
     }
+}
+
+int Decoder::end_of_adapter(int first, int last) const {
+    int end = first + 1;
+    while (end < last && tokens_[end].adapter == tokens_[first].adapter) ++end;
+    return end;
 }
 
 void Decoder::see_through_adapters(int layer, Projection projection, const float* x, int first, int last) {
@@ -233,25 +237,29 @@ void Decoder::multiply_tile(int layer, Projection projection, int tile, float* o
     for (int first = 0; first < count; first += kPanel) {
         const int rows = std::min(kPanel, count - first);
         rounded_.multiply(kernels_, matrix, tile, first, rows, sums);
-        for (int row = 0; row < rows; ++row) {
-            float* own = sums + row * kTile;
-            add_adapters(layer, projection, tile, first + row, own);
-            float* place = out + static_cast<std::size_t>(first + row) * matrix.columns + tile * kTile;
-            for (int i = 0; i < kTile; ++i) place[i] = add ? place[i] + own[i] : own[i];
-        }
+        add_adapters(layer, projection, tile, first, rows, sums);
+        float* place = out + static_cast<std::size_t>(first) * matrix.columns + tile * kTile;
+        (add ? kernels_.add : kernels_.put)(sums, rows, place, matrix.columns);
     }
 }
 
-void Decoder::add_adapters(int layer, Projection projection, int tile, int token, float* sums) const {
-    const Adapter* adapter = tokens_[token].adapter;
-    if (!adapter) return;
-    const auto& targets = adapter->at(layer, projection);
-    for (std::size_t i = 0; i < targets.size(); ++i) {
-        const LowRank& target = targets[i];
-        const int own = tile - target.first_tile;
-        if (own < 0 || own >= target.tiles) continue;
-        const Half* up = &target.up[static_cast<std::size_t>(own) * target.rank * kTile];
-        kernels_.project_up(up, target.rank, &lanes_[lanes_at(token, i)], sums);
+void Decoder::add_adapters(int layer, Projection projection, int tile, int first, int rows, float* sums) const {
+    const int last = first + rows;
+    while (first < last) {
+        const int end = end_of_adapter(first, last);
+        if (const Adapter* adapter = tokens_[first].adapter) {
+            const auto& targets = adapter->at(layer, projection);
+            for (std::size_t i = 0; i < targets.size(); ++i) {
+                const LowRank& target = targets[i];
+                const int own = tile - target.first_tile;
+                if (own < 0 || own >= target.tiles) continue;
+                const Half* up = &target.up[static_cast<std::size_t>(own) * target.rank * kTile];
+                kernels_.project_up(up, target.rank, &lanes_[lanes_at(first, i)], kMaxTargets * most_rank_,
+                                    end - first, sums);
+            }
+        }
+        sums += (end - first) * kTile;
+        first = end;
     }
 }
 

@@ -12,6 +12,7 @@ namespace townsfolk {
 
 constexpr int kTile = 16;   // columns of a weight tile, lanes of a vector
 constexpr int kBlock = 32;  // inputs that share a weight scale
+constexpr int kGroup = 4;   // inputs that one instruction multiplies into a lane
 
 constexpr int kMaxGroup = 64;     // queries that may share a key-value head
 constexpr int kMaxHeadDim = 256;  // a multiple of kTile
@@ -32,25 +33,15 @@ constexpr int block_bytes(Bits bits) {
     return header_bytes(bits) + kTile * kBlock * static_cast<int>(bits) / 8;
 }
 
-constexpr int kGroup = 4;  // activations that one instruction multiplies into a lane
-constexpr int kWide = 4;
-constexpr int kGroupBytes = kTile * kGroup;  // that a group's unpacked 4-bit weights take
+constexpr int kPanel = 32;  // rows multiplied with a tile at once: their sums stay in the first-level cache
 
-// 32 activations of a row as 4-bit weights take them: x = scale * (quants + 128 * wide). The `kWide` groups
-// with the largest magnitudes alone have a wide part; the scale is that of the others, which outliers would
-// else leave without precision. 16-bit sums of their products with weights below 16 can't overflow.
-struct alignas(64) InputBlock {
-    std::int8_t quants[kBlock];
-    std::int8_t wide[kWide][kGroup];
-    std::uint16_t places[kWide];  // where the wide parts' weights are among the unpacked ones, in bytes
-    float scale;
-    float sum;  // of x
-};
-
-// A row of activations as 8-bit weights take them: x = scale * quants.
-struct InputRow {
-    std::int16_t* quants;  // [width]
-    float* scale;          // [1]
+// The input of a linear layer, [rows, 32 * blocks], rounded for weights of some bits. How its bytes lie is the
+// business of the table that rounded it.
+struct Panel {
+    std::byte* bytes;  // 64 divides the address
+    Bits bits;
+    int rows;  // at most kPanel
+    int blocks;
 };
 
 // Keys and values of one key-value head, [slots, head_dim] each: 16-bit floats, or 8-bit integers that want
@@ -88,9 +79,10 @@ struct Kernels {
     const char* name;
     // out = x / rms(x) * weight; `out` may be `x`.
     void (*normalize)(const float* x, const float* weight, float epsilon, int width, float* out);
-    // Block b of the row goes to out[b * stride].
-    void (*round_blocks)(const float* x, int width, InputBlock* out, int stride);
-    void (*round_row)(const float* x, int width, InputRow out);
+    // Bytes of a panel, a multiple of 64.
+    std::size_t (*panel_bytes)(Bits bits, int rows, int blocks);
+    // Rounds a row of the panel.
+    void (*round)(const float* x, const Panel& panel, int row);
     // out = silu(gate) * up; `out` may be `gate`.
     void (*gate)(const float* gate, const float* up, int width, float* out);
     // Turns the pairs (i, i + half) of a head by the angles whose cosines and sines are given [half].
@@ -101,15 +93,16 @@ struct Kernels {
     // Multiplies a head by a Hadamard matrix: what is large somewhere spreads over all elements, and products
     // of two heads stay.
     void (*spread)(float* head, int size);
-    // out [count, kTile] = rows * tile. Block b of row r is x[b * stride + r].
-    void (*multiply4)(const std::uint8_t* tile, int blocks, const InputBlock* x, int stride, int count,
-                      float* out);
-    void (*multiply8)(const std::uint8_t* tile, int blocks, const InputRow* rows, int count, float* out);
+    // out [count, kTile] = rows * tile, rows from `first` on.
+    void (*multiply)(const std::uint8_t* tile, const Panel& panel, int first, int count, float* out);
     // lanes[row][0 .. rank) = scaling * down * x[row], down [rank, width]
     void (*project_down)(const Half* down, int rank, int width, float scaling, const float* const* x,
                          int count, float* const* lanes);
-    // out [kTile] += lanes * up, up [rank, kTile]
-    void (*project_up)(const Half* up, int rank, const float* lanes, float* out);
+    // out [count, kTile] += lanes * up, up [rank, kTile], lanes [count, rank] rows `stride` apart.
+    void (*project_up)(const Half* up, int rank, const float* lanes, std::size_t stride, int count, float* out);
+    // A tile's sums [count, kTile] become, or are added to, columns of rows that are `stride` apart.
+    void (*put)(const float* sums, int count, float* out, std::size_t stride);
+    void (*add)(const float* sums, int count, float* out, std::size_t stride);
     // Attends to the positions from `first`, a multiple of kStretch, to `last`.
     void (*attend)(const AttentionHead& head, int first, int last);
     // Merges what came of a later stretch into what came of those before. Attending to several stretches at
@@ -127,6 +120,7 @@ const Kernels* find_kernels(const char* name = nullptr);
 const Kernels* portable_kernels();
 const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
+const Kernels* amx_kernels();
 const Kernels* neon_kernels();
 const Kernels* dotprod_kernels();
 

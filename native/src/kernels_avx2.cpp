@@ -1,5 +1,15 @@
 #include "simd_avx2.hpp"
 // The implementation is written against the `Simd` above.
+#include "linear_groups.hpp"
+#include "linear_rows.hpp"
+
+namespace townsfolk {
+namespace {
+using Four = FourBitGroups;
+using Eight = EightBitRows;
+}  // namespace
+}  // namespace townsfolk
+
 #include "kernels_impl.hpp"
 
 namespace townsfolk {

@@ -1,5 +1,6 @@
 // The kernels, written once over `Simd`; each kernels_*.cpp compiles them for one instruction set.
-// Attention and linear layers are in files of their own.
+// Attention and linear layers are in files of their own. Before it, kernels_*.cpp says who multiplies with weights
+// of 4 and of 8 bits: `Four` and `Eight`.
 //
 // All of it lies in an unnamed namespace and uses no inline function of the standard library: the linker
 // might else keep the copy of a stronger instruction set for everyone.
@@ -8,7 +9,7 @@
 #include "attention_impl.hpp"
 #include "exponential.hpp"
 #include "kernels.hpp"
-#include "linear_impl.hpp"
+#include "linear_common.hpp"
 
 namespace townsfolk {
 namespace {
@@ -101,17 +102,42 @@ void project_down(const Half* down, int rank, int width, float scaling, const fl
     for (; count > 0; --count, ++x, ++lanes) project_rows<1>(down, rank, width, scaling, x, lanes);
 }
 
-void project_up(const Half* up, int rank, const float* lanes, float* out) {
-    Floats total = Simd::load(out);
-    for (int lane = 0; lane < rank; ++lane) {
-        total = Simd::fused(Simd::fill(lanes[lane]), Simd::load(up + lane * kTile), total);
+void project_up(const Half* up, int rank, const float* lanes, std::size_t stride, int count, float* out) {
+    for (int row = 0; row < count; ++row, lanes += stride, out += kTile) {
+        Floats total = Simd::load(out);
+        for (int lane = 0; lane < rank; ++lane) {
+            total = Simd::fused(Simd::fill(lanes[lane]), Simd::load(up + lane * kTile), total);
+        }
+        Simd::store(out, total);
     }
-    Simd::store(out, total);
 }
 
-constexpr Kernels kTable = {Simd::kName, normalize, round_blocks, round_row, gate,      rotate,
-                            to_half,     to_bytes,  spread,       multiply4, multiply8, project_down,
-                            project_up,  attend,    merge,        settle};
+void put(const float* sums, int count, float* out, std::size_t stride) {
+    for (; count > 0; --count, sums += kTile, out += stride) Simd::store(out, Simd::load(sums));
+}
+
+void add(const float* sums, int count, float* out, std::size_t stride) {
+    for (; count > 0; --count, sums += kTile, out += stride) {
+        Simd::store(out, Simd::add(Simd::load(out), Simd::load(sums)));
+    }
+}
+
+std::size_t panel_bytes(Bits bits, int rows, int blocks) {
+    return bits == Bits::kFour ? Four::panel_bytes(rows, blocks) : Eight::panel_bytes(rows, blocks);
+}
+
+void round(const float* x, const Panel& panel, int row) {
+    panel.bits == Bits::kFour ? Four::round(x, panel, row) : Eight::round(x, panel, row);
+}
+
+void multiply(const std::uint8_t* tile, const Panel& panel, int first, int count, float* out) {
+    const auto own = panel.bits == Bits::kFour ? Four::multiply : Eight::multiply;
+    own(tile, panel, first, count, out);
+}
+
+constexpr Kernels kTable = {Simd::kName, normalize, panel_bytes, round,    gate,         rotate,
+                            to_half,     to_bytes,  spread,      multiply, project_down, project_up,
+                            put,         add,       attend,      merge,    settle};
 
 }  // namespace
 }  // namespace townsfolk

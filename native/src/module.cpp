@@ -58,7 +58,7 @@ const Kernels& kernels_named(const std::optional<std::string>& name) {
 
 std::vector<std::string> usable_kernels() {
     std::vector<std::string> names;
-    for (const char* name : {"avx512vnni", "avx2", "neon_dotprod", "neon", "portable"}) {
+    for (const char* name : {"amx", "avx512vnni", "avx2", "neon_dotprod", "neon", "portable"}) {
         if (find_kernels(name)) names.emplace_back(name);
     }
     return names;

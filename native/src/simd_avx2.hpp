@@ -5,7 +5,7 @@
 
 #include <cstring>
 
-#include "kernels.hpp"
+#include "inputs.hpp"
 
 namespace townsfolk {
 namespace {  // each instruction set has its own `Simd`: the linker must never merge them
@@ -124,7 +124,7 @@ struct Simd {
     }
     // out[r] = the sum over the block of weight * x[r].
     template <int R>
-    static void dot(const Weights4& weights, const InputBlock* x, Ints* out) {
+    static void dot(const Weights4& weights, const GroupedInputs* x, Ints* out) {
         for (int r = 0; r < R; ++r) out[r] = products(weights.groups[0], x[r].quants);
 #pragma GCC unroll 8  // or else Clang keeps the sums in memory
         for (int group = 1; group < kBlock / 4; ++group) {
@@ -198,7 +198,7 @@ struct Simd {
         multiply_add_bytes(group[1], inputs, sums.high);
     }
     // Widens a row's sums to 32 bits and adds the products of its wide parts.
-    static void add_wide(const Weights4& weights, const InputBlock& x, Ints& sums) {
+    static void add_wide(const Weights4& weights, const GroupedInputs& x, Ints& sums) {
         const auto group = [&](int i) {
             const char* first = reinterpret_cast<const char*>(weights.groups);
             return reinterpret_cast<const __m256i*>(first + x.places[i]);

@@ -7,7 +7,7 @@
 
 #include <cstring>
 
-#include "kernels.hpp"
+#include "inputs.hpp"
 
 namespace townsfolk {
 namespace {
@@ -128,7 +128,7 @@ struct Simd {
         }
     }
     template <int R>
-    static void dot(const Weights4& weights, const InputBlock* x, Ints* out) {
+    static void dot(const Weights4& weights, const GroupedInputs* x, Ints* out) {
         for (int r = 0; r < R; ++r) {
             Ints wide = {};
             for (int i = 0; i < kWide; ++i) {

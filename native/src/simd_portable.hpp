@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "half.hpp"
-#include "kernels.hpp"
+#include "inputs.hpp"
 
 namespace townsfolk {
 namespace {
@@ -127,7 +127,7 @@ struct Simd {
         }
     }
     template <int R>
-    static void dot(const Weights4& weights, const InputBlock* x, Ints* out) {
+    static void dot(const Weights4& weights, const GroupedInputs* x, Ints* out) {
         for (int r = 0; r < R; ++r) {
             std::int32_t inputs[kBlock];
             for (int i = 0; i < kBlock; ++i) inputs[i] = x[r].quants[i];

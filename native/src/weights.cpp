@@ -116,7 +116,7 @@ PackedMatrix pack(const std::vector<RawRows>& parts, int width) {
     const int count = static_cast<int>(columns.size());
     PackedMatrix matrix{four ? Bits::kFour : Bits::kEight, count, width, {}};
     const std::size_t step = block_bytes(matrix.bits);
-    matrix.bytes.resize(step * matrix.blocks() * matrix.tiles());
+    matrix.bytes = LargePages(step * matrix.blocks() * matrix.tiles());
     std::uint8_t* place = matrix.bytes.data();
     for (int first = 0; first < count; first += kTile) {
         for (int block = 0; block < matrix.blocks(); ++block, place += step) {

@@ -6,6 +6,7 @@
 
 #include "gguf_blocks.hpp"
 #include "kernels.hpp"
+#include "large_pages.hpp"
 
 namespace townsfolk {
 
@@ -15,7 +16,7 @@ struct PackedMatrix {
     Bits bits = Bits::kEight;
     int columns = 0;
     int width = 0;
-    std::vector<std::uint8_t> bytes;
+    LargePages bytes;
 
     int tiles() const { return (columns + kTile - 1) / kTile; }
     int blocks() const { return width / kBlock; }

@@ -69,7 +69,7 @@ PackedMatrix random_matrix(Bits bits, int columns, int width) {
 std::vector<float> product(const Kernels& kernels, const PackedMatrix& matrix, const std::vector<float>& x,
                            int count) {
     Activations rows;
-    rows.reserve(count, matrix.width);
+    rows.reserve(kernels, count, matrix.width);
     for (int i = 0; i < count; ++i) rows.round(kernels, matrix, i, &x[i * matrix.width]);
     std::vector<float> out(count * kTile);
     for (int first = 0; first < count; first += kPanel) {
@@ -174,7 +174,7 @@ void check_adapters(const Kernels& own, const Kernels& portable) {
         for (int i = 0; i < count; ++i) outputs[i] = &lanes[i * rank];
         kernels.project_down(down.data(), rank, width, 2.0f, inputs, count, outputs);
         results[turn].assign(kTile, 1.0f);
-        kernels.project_up(up.data(), rank, lanes.data(), results[turn].data());
+        kernels.project_up(up.data(), rank, lanes.data(), rank, 1, results[turn].data());
         results[turn].insert(results[turn].end(), lanes.begin(), lanes.end());
     }
     expect_close("adapters", results[0], results[1]);
@@ -302,7 +302,7 @@ void check_pool() {
 
 int main() {
     const Kernels& portable = *find_kernels("portable");
-    for (const char* name : {"avx512vnni", "avx2", "neon_dotprod", "neon", "portable"}) {
+    for (const char* name : {"amx", "avx512vnni", "avx2", "neon_dotprod", "neon", "portable"}) {
         const Kernels* own = find_kernels(name);
         if (!own) continue;
         check_multiply(*own, portable);
