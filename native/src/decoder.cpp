@@ -233,9 +233,9 @@ void Decoder::multiply(int layer, Projection projection, float* out, bool add) {
 void Decoder::multiply_tile(int layer, Projection projection, int tile, float* out, bool add) {
     const PackedMatrix& matrix = layers_[layer].linear[projection];
     const int count = static_cast<int>(tokens_.size());
-    alignas(64) float sums[kPanel * kTile];
-    for (int first = 0; first < count; first += kPanel) {
-        const int rows = std::min(kPanel, count - first);
+    alignas(64) float sums[kMaxPanel * kTile];
+    for (int first = 0; first < count; first += kernels_.panel_rows) {
+        const int rows = std::min(kernels_.panel_rows, count - first);
         rounded_.multiply(kernels_, matrix, tile, first, rows, sums);
         add_adapters(layer, projection, tile, first, rows, sums);
         float* place = out + static_cast<std::size_t>(first) * matrix.columns + tile * kTile;
@@ -243,7 +243,8 @@ void Decoder::multiply_tile(int layer, Projection projection, int tile, float* o
     }
 }
 
-void Decoder::add_adapters(int layer, Projection projection, int tile, int first, int rows, float* sums) const {
+void Decoder::add_adapters(int layer, Projection projection, int tile, int first, int rows,
+                           float* sums) const {
     const int last = first + rows;
     while (first < last) {
         const int end = end_of_adapter(first, last);
@@ -334,9 +335,9 @@ std::uint32_t Decoder::allowed_columns(int row, int tile) const {
 // Neighbours of a panel that may have a token of the tile share the reading of its weights.
 void Decoder::write_logit_tile(int tile, float* logits) {
     const int count = static_cast<int>(wanted_.size());
-    alignas(64) float sums[kPanel * kTile];
+    alignas(64) float sums[kMaxPanel * kTile];
     for (int first = 0; first < count;) {
-        const int panel_end = std::min(count, (first / kPanel + 1) * kPanel);
+        const int panel_end = std::min(count, (first / kernels_.panel_rows + 1) * kernels_.panel_rows);
         int end = first;
         while (end < panel_end && allowed_columns(end, tile)) ++end;
         if (end > first) rounded_.multiply(kernels_, head_, tile, first, end - first, sums);

@@ -33,14 +33,14 @@ constexpr int block_bytes(Bits bits) {
     return header_bytes(bits) + kTile * kBlock * static_cast<int>(bits) / 8;
 }
 
-constexpr int kPanel = 32;  // rows multiplied with a tile at once: their sums stay in the first-level cache
+constexpr int kMaxPanel = 128;  // rows multiplied with a tile at once, at most
 
-// The input of a linear layer, [rows, 32 * blocks], rounded for weights of some bits. How its bytes lie is the
-// business of the table that rounded it.
+// The input of a linear layer, [rows, 32 * blocks], rounded for weights of some bits. How its bytes lie is
+// the business of the table that rounded it.
 struct Panel {
     std::byte* bytes;  // 64 divides the address
     Bits bits;
-    int rows;  // at most kPanel
+    int rows;  // at most the table's own
     int blocks;
 };
 
@@ -77,6 +77,7 @@ struct AttentionHead {
 
 struct Kernels {
     const char* name;
+    int panel_rows;  // that it likes best; at most kMaxPanel
     // out = x / rms(x) * weight; `out` may be `x`.
     void (*normalize)(const float* x, const float* weight, float epsilon, int width, float* out);
     // Bytes of a panel, a multiple of 64.
@@ -99,7 +100,8 @@ struct Kernels {
     void (*project_down)(const Half* down, int rank, int width, float scaling, const float* const* x,
                          int count, float* const* lanes);
     // out [count, kTile] += lanes * up, up [rank, kTile], lanes [count, rank] rows `stride` apart.
-    void (*project_up)(const Half* up, int rank, const float* lanes, std::size_t stride, int count, float* out);
+    void (*project_up)(const Half* up, int rank, const float* lanes, std::size_t stride, int count,
+                       float* out);
     // A tile's sums [count, kTile] become, or are added to, columns of rows that are `stride` apart.
     void (*put)(const float* sums, int count, float* out, std::size_t stride);
     void (*add)(const float* sums, int count, float* out, std::size_t stride);

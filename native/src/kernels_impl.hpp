@@ -1,6 +1,6 @@
 // The kernels, written once over `Simd`; each kernels_*.cpp compiles them for one instruction set.
-// Attention and linear layers are in files of their own. Before it, kernels_*.cpp says who multiplies with weights
-// of 4 and of 8 bits: `Four` and `Eight`.
+// Attention and linear layers are in files of their own. Before it, kernels_*.cpp says who multiplies with
+// weights of 4 and of 8 bits: `Four` and `Eight`.
 //
 // All of it lies in an unnamed namespace and uses no inline function of the standard library: the linker
 // might else keep the copy of a stronger instruction set for everyone.
@@ -135,9 +135,9 @@ void multiply(const std::uint8_t* tile, const Panel& panel, int first, int count
     own(tile, panel, first, count, out);
 }
 
-constexpr Kernels kTable = {Simd::kName, normalize, panel_bytes, round,    gate,         rotate,
-                            to_half,     to_bytes,  spread,      multiply, project_down, project_up,
-                            put,         add,       attend,      merge,    settle};
+constexpr Kernels kTable = {
+    Simd::kName, Four::kPanelRows, normalize,    panel_bytes, round, gate, rotate, to_half, to_bytes,
+    spread,      multiply,         project_down, project_up,  put,   add,  attend, merge,   settle};
 
 }  // namespace
 }  // namespace townsfolk

@@ -1,5 +1,5 @@
-// Memory for weights, in large pages where the system has them: with small ones, a pass that reads all weights spends
-// a good part of its time looking up where they are.
+// Memory for weights, in large pages where the system has them: with small ones, a pass that reads all
+// weights spends a good part of its time looking up where they are.
 #pragma once
 
 #include <cstddef>

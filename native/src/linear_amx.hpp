@@ -1,6 +1,7 @@
-// Products of panels with weights by AMX: a tile register holds 16 rows of 64 bytes, and one instruction multiplies
-// the bytes of two of them, four by four, to 16 x 16 sums of 32 bits. The integers are the same as without it, and
-// so are the floats made of them; a few rows, for which a tile register is too large, are left to those.
+// Products of panels with weights by AMX: a tile register holds 16 rows of 64 bytes, and one instruction
+// multiplies the bytes of two of them, four by four, to 16 x 16 sums of 32 bits. The integers are the same as
+// without it, and so are the floats made of them; a few rows, for which a tile register is too large, are
+// left to those.
 #pragma once
 
 #include <utility>
@@ -12,8 +13,8 @@ namespace townsfolk {
 namespace {
 
 constexpr int kFewestRows = 4;
-// What was just written can't be read by a tile register, nor by others what that one just wrote, without a wait.
-// So blocks are unpacked some at a time, and multiplied some before their sums are taken up.
+// What was just written can't be read by a tile register, nor by others what that one just wrote, without a
+// wait. So blocks are unpacked some at a time, and multiplied some before their sums are taken up.
 constexpr int kUnpackedTogether = 6;
 constexpr int kMultipliedAhead = 3;
 
@@ -26,8 +27,8 @@ struct alignas(64) TileSums {
     Simd::Ints row(int index) const { return _mm512_load_si512(rows[index]); }
 };
 
-// All tile registers in use as 16 rows of 64 bytes. Others may use them on this thread between two calls, so it
-// looks, which costs a tenth of setting them up.
+// All tile registers in use as 16 rows of 64 bytes. Others may use them on this thread between two calls, so
+// it looks, which costs a tenth of setting them up.
 void set_tiles_up() {
     // Palette 1; bytes of a row from the 17th byte on, 16 bits each; rows from the 49th.
     alignas(64) static constexpr std::uint8_t kWanted[64] = {
@@ -92,10 +93,11 @@ struct FourBitTiles : FourBitPlanes {
         asm volatile("tilestored %%tmm0, (%0,%1,1)" : : "r"(&out), "r"(std::ptrdiff_t{64}) : "memory");
     }
 
-    static Floats add(const Dots& dots, const Weights& weights, const Panel& panel, int block, int row, int first,
-                      Floats sum) {
+    static Floats add(const Dots& dots, const Weights& weights, const Panel& panel, int block, int row,
+                      int first, Floats sum) {
         const PlaneScale& scale = scales(panel)[block * panel.rows + first + row];
-        return add_products(dots.row(row), scale, Simd::load(weights.scales), Simd::load(weights.minima), sum);
+        return add_products(dots.row(row), scale, Simd::load(weights.scales), Simd::load(weights.minima),
+                            sum);
     }
     static void finish(const Panel&, int, int, float*) {}
 };
@@ -149,16 +151,20 @@ struct EightBitTiles : EightBitRows {
     }
 
     static Floats add(const Dots& dots, const Weights& weights, const Panel&, int, int row, int, Floats sum) {
-        const Simd::Ints dot = _mm512_add_epi32(dots.lower.row(row), _mm512_slli_epi32(dots.upper.row(row), 8));
+        const Simd::Ints dot =
+            _mm512_add_epi32(dots.lower.row(row), _mm512_slli_epi32(dots.upper.row(row), 8));
         return Simd::fused(Simd::load(weights.scales), Simd::to_floats(dot), sum);
     }
-    static void finish(const Panel& panel, int first, int count, float* out) { scale(panel, first, count, out); }
+    static void finish(const Panel& panel, int first, int count, float* out) {
+        scale(panel, first, count, out);
+    }
 };
 
 // Products of panels as one of the two has them.
 template <class Form>
 struct Tiles {
     using Weights = typename Form::Weights;
+    static constexpr int kPanelRows = kMaxPanel;  // unpacking is dear, and sums are in registers
 
     // A tile register is filled with 16 rows, of which some may be beyond the panel.
     static std::size_t panel_bytes(int rows, int blocks) {
@@ -171,7 +177,6 @@ struct Tiles {
     static void multiply(const std::uint8_t* tile, const Panel& panel, int first, int count, float* out) {
         if (count < kFewestRows) return Form::multiply(tile, panel, first, count, out);
         set_tiles_up();
-        clear(out, count);
         for (int at = 0; at < panel.blocks; at += kUnpackedTogether) {
             add_blocks(tile + at * block_bytes(Form::kBits), panel, at, first, count, out);
         }
@@ -179,7 +184,8 @@ struct Tiles {
     }
 
   private:
-    static void add_blocks(const std::uint8_t* packed, const Panel& panel, int at, int first, int count, float* out) {
+    static void add_blocks(const std::uint8_t* packed, const Panel& panel, int at, int first, int count,
+                           float* out) {
         const int blocks = panel.blocks - at < kUnpackedTogether ? panel.blocks - at : kUnpackedTogether;
         Weights weights[kUnpackedTogether];
         for (int b = 0; b < blocks; ++b, packed += block_bytes(Form::kBits)) {
@@ -194,8 +200,8 @@ struct Tiles {
 
     // Adds the products of the rows R from `first` on, whose sums stay in registers, with some blocks.
     template <int... R>
-    static void add_rows(std::integer_sequence<int, R...>, const Weights* weights, int blocks, const Panel& panel,
-                         int at, int first, float* out) {
+    static void add_rows(std::integer_sequence<int, R...>, const Weights* weights, int blocks,
+                         const Panel& panel, int at, int first, float* out) {
         constexpr int kept = kMultipliedAhead + 1;
         typename Form::Dots dots[kept];
         const Inputs x = Form::inputs(panel, at, first);
@@ -206,7 +212,7 @@ struct Tiles {
             if (b < blocks) Form::store_tiles(dots[b % kept]);
         };
         for (int b = 0; b < kMultipliedAhead; ++b) multiply_block(b), store_block(b);
-        Floats sums[] = {Simd::load(out + R * kTile)...};
+        Floats sums[] = {at ? Simd::load(out + R * kTile) : Simd::fill(0)...};
         for (int b = 0; b < blocks; ++b) {
             multiply_block(b + kMultipliedAhead);
             ((sums[R] = Form::add(dots[b % kept], weights[b], panel, at + b, R, first, sums[R])), ...);
@@ -215,7 +221,8 @@ struct Tiles {
         (Simd::store(out + R * kTile, sums[R]), ...);
     }
     template <int R>
-    static void add_some(const Weights* weights, int blocks, const Panel& panel, int at, int first, float* out) {
+    static void add_some(const Weights* weights, int blocks, const Panel& panel, int at, int first,
+                         float* out) {
         add_rows(std::make_integer_sequence<int, R>(), weights, blocks, panel, at, first, out);
     }
     static constexpr decltype(&add_some<1>) kByRows[kTile] = {

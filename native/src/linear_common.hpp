@@ -37,7 +37,6 @@ void clear(float* sums, int count) {
 
 // Asks for a block that comes soon: with few rows the arithmetic is over before the memory has answered.
 
-
 constexpr int kBlocksAhead = 8;
 void prefetch(const std::uint8_t* tile, Bits bits) {
     const std::uint8_t* block = tile + kBlocksAhead * block_bytes(bits);

@@ -74,6 +74,8 @@ template <int R>
 }
 
 struct FourBitGroups {
+    static constexpr int kPanelRows = 32;  // their sums stay in the first-level cache
+
     static std::size_t panel_bytes(int rows, int blocks) {
         return sizeof(GroupedInputs) * static_cast<std::size_t>(rows) * blocks;
     }

@@ -33,6 +33,8 @@ void add_block(const Block4& block, const InputPlanes* x, const PlaneScale* scal
 }
 
 struct FourBitPlanes {
+    static constexpr int kPanelRows = 32;  // their sums stay in the first-level cache
+
     static std::size_t panel_bytes(int rows, int blocks) {
         const std::size_t count = static_cast<std::size_t>(rows) * blocks;
         return sizeof(InputPlanes) * count + (sizeof(PlaneScale) * count + 63) / 64 * 64;
@@ -43,7 +45,7 @@ struct FourBitPlanes {
         PlaneScale* scale = scales(panel) + row;
         for (int b = 0; b < panel.blocks; ++b, x += kBlock, out += panel.rows, scale += panel.rows) {
             const float most = largest_magnitude(x, kBlock);
-            scale->scale = most / kMostPlanes;
+            scale->scale = most * (1 / kMostPlanes);
             const float inverse = most > 0 ? kMostPlanes / most : 0.0f;
             scale->sum = scale->scale * static_cast<float>(Simd::split(x, inverse, *out));
         }

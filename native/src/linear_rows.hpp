@@ -69,9 +69,7 @@ struct EightBitRows {
     static std::int16_t* integers(const Panel& panel, int row) {
         return *(reinterpret_cast<InputLine*>(panel.bytes) + static_cast<std::size_t>(row) * panel.blocks);
     }
-    static float* scales(const Panel& panel) {
-        return reinterpret_cast<float*>(integers(panel, panel.rows));
-    }
+    static float* scales(const Panel& panel) { return reinterpret_cast<float*>(integers(panel, panel.rows)); }
     static void scale(const Panel& panel, int first, int count, float* out) {
         for (int r = 0; r < count; ++r) {
             const Floats sum = Simd::load(out + r * kTile);

@@ -13,6 +13,7 @@
 #include "activations.hpp"
 #include "decoder.hpp"
 #include "half.hpp"
+#include "inputs.hpp"
 #include "kernels.hpp"
 #include "kv_store.hpp"
 #include "thread_pool.hpp"
@@ -48,6 +49,13 @@ void expect_close(const std::string& what, const std::vector<float>& ours, const
     }
 }
 
+void expect_same(const std::string& what, const std::vector<float>& ours, const std::vector<float>& theirs) {
+    if (std::memcmp(ours.data(), theirs.data(), ours.size() * sizeof(float)) != 0) {
+        std::printf("%s: differs\n", what.c_str());
+        ++failures;
+    }
+}
+
 PackedMatrix random_matrix(Bits bits, int columns, int width) {
     const GgufType type = bits == Bits::kFour ? GgufType::kQ4_1 : GgufType::kF32;
     std::vector<std::uint8_t> bytes(columns * row_bytes(type, width));
@@ -72,9 +80,33 @@ std::vector<float> product(const Kernels& kernels, const PackedMatrix& matrix, c
     rows.reserve(kernels, count, matrix.width);
     for (int i = 0; i < count; ++i) rows.round(kernels, matrix, i, &x[i * matrix.width]);
     std::vector<float> out(count * kTile);
-    for (int first = 0; first < count; first += kPanel) {
-        const int some = std::min(kPanel, count - first);
+    for (int first = 0; first < count; first += kernels.panel_rows) {
+        const int some = std::min(kernels.panel_rows, count - first);
         rows.multiply(kernels, matrix, 0, first, some, &out[first * kTile]);
+    }
+    return out;
+}
+
+bool rounds_to_planes(const Kernels& kernels) {
+    return std::strcmp(kernels.name, "avx512vnni") == 0 || std::strcmp(kernels.name, "amx") == 0;
+}
+
+// The same of 4-bit weights, with activations rounded to planes by plain arithmetic.
+std::vector<float> product_of_planes(const PackedMatrix& matrix, const std::vector<float>& x, int count) {
+    std::vector<float> out, column(matrix.width);
+    for (int i = 0; i < count * kTile; ++i) {
+        const float* row = &x[i / kTile * matrix.width];
+        double sum = 0;
+        read_column(matrix, i % kTile, column.data());
+        for (int at = 0; at < matrix.width; at += kBlock) {
+            float most = 0;
+            for (int k = at; k < at + kBlock; ++k) most = std::max(most, std::fabs(row[k]));
+            for (int k = at; k < at + kBlock; ++k) {
+                if (most > 0)
+                    sum += std::nearbyint(row[k] * (kMostPlanes / most)) * (most / kMostPlanes) * column[k];
+            }
+        }
+        out.push_back(static_cast<float>(sum));
     }
     return out;
 }
@@ -86,7 +118,24 @@ void check_multiply(const Kernels& own, const Kernels& portable) {
         for (const int count : {1, 2, 3, 4, 5, 7, 8, 9, 15, 17, 64, 65, 130}) {
             auto x = randoms(count * width);
             for (std::size_t i = 0; i < x.size(); i += 37) x[i] *= 50;
-            expect_close("multiply", product(own, matrix, x, count), product(portable, matrix, x, count));
+            const bool planes = bits == Bits::kFour && rounds_to_planes(own);
+            expect_close("multiply", product(own, matrix, x, count),
+                         planes ? product_of_planes(matrix, x, count) : product(portable, matrix, x, count));
+        }
+    }
+}
+
+// Rows come out the same, to the bit, however many there are.
+void check_alone(const Kernels& own) {
+    constexpr int width = 96, count = 37;
+    for (const Bits bits : {Bits::kFour, Bits::kEight}) {
+        const PackedMatrix matrix = random_matrix(bits, kTile, width);
+        const auto x = randoms(count * width), together = product(own, matrix, x, count);
+        for (int row = 0; row < count; ++row) {
+            const auto alone =
+                product(own, matrix, {x.begin() + row * width, x.begin() + (row + 1) * width}, 1);
+            expect_same("a row alone", alone,
+                        {together.begin() + row * kTile, together.begin() + (row + 1) * kTile});
         }
     }
 }
@@ -222,13 +271,6 @@ class AttentionCase {
     std::vector<std::int32_t> order_;
 };
 
-void expect_same(const std::string& what, const std::vector<float>& ours, const std::vector<float>& theirs) {
-    if (std::memcmp(ours.data(), theirs.data(), ours.size() * sizeof(float)) != 0) {
-        std::printf("%s: differs\n", what.c_str());
-        ++failures;
-    }
-}
-
 void check_attention(const Kernels& own, const Kernels& portable, int bits, int group) {
     constexpr int size = 48, slots = 3 * kStretch + 20, tokens = 5;
     AttentionCase past(size, group, slots, bits);
@@ -306,6 +348,7 @@ int main() {
         const Kernels* own = find_kernels(name);
         if (!own) continue;
         check_multiply(*own, portable);
+        check_alone(*own);
         check_extremes(*own);
         check_rows(*own, portable);
         check_adapters(*own, portable);
