@@ -8,6 +8,11 @@
 #include <thread>
 #include <vector>
 
+#if defined(__AMX_INT8__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #elif defined(__aarch64__)
@@ -42,9 +47,29 @@ std::uint64_t read_all(const std::vector<std::uint64_t>& words) {
     return all;
 }
 
-// The multiply-adds of one call: 8 independent chains, nothing but arithmetic.
+// The multiply-adds of one call: independent chains, nothing but arithmetic.
 constexpr int kSteps = 2'000'000;
-#if defined(__AVX512VNNI__)
+#if defined(__AMX_INT8__) && defined(__linux__)
+// Four tiles of sums, each 16 x 16 and 64 products deep. Linux wants to be asked for tile registers, once a
+// process.
+constexpr int kPerStep = 4 * 16 * 16 * 64;
+int multiply_add() {
+    constexpr int kRequest = 0x1023, kTileData = 18;
+    if (syscall(SYS_arch_prctl, kRequest, kTileData) != 0) std::exit(1);
+    alignas(64) std::uint8_t shapes[64] = {1};
+    for (int tile = 0; tile < 6; ++tile) shapes[16 + 2 * tile] = 64, shapes[48 + tile] = 16;
+    asm volatile("ldtilecfg %0" : : "m"(shapes));
+    for (int step = 0; step < kSteps; ++step) {
+        asm volatile(
+            "tdpbssd %tmm5, %tmm4, %tmm0\n\t"
+            "tdpbssd %tmm5, %tmm4, %tmm1\n\t"
+            "tdpbssd %tmm5, %tmm4, %tmm2\n\t"
+            "tdpbssd %tmm5, %tmm4, %tmm3");
+    }
+    asm volatile("tilerelease");
+    return 0;
+}
+#elif defined(__AVX512VNNI__)
 constexpr int kPerStep = 8 * 64;
 int multiply_add() {
     __m512i sums[8] = {}, x = _mm512_set1_epi8(3);
