@@ -73,9 +73,9 @@ struct FourBitTiles : FourBitPlanes {
     }
 
     static Inputs inputs(const Panel& panel, int at, int row) {
-        const InputPlanes* own = planes(panel) + at * panel.rows + row;
+        const InputPlanes* own = planes(panel) + at * line_stride(panel.rows) + row;
         constexpr std::ptrdiff_t size = sizeof *own;
-        return {reinterpret_cast<const std::byte*>(own), size, size * panel.rows};
+        return {reinterpret_cast<const std::byte*>(own), size, size * line_stride(panel.rows)};
     }
 
     using Dots = TileSums;
@@ -95,7 +95,7 @@ struct FourBitTiles : FourBitPlanes {
 
     static Floats add(const Dots& dots, const Weights& weights, const Panel& panel, int block, int row,
                       int first, Floats sum) {
-        const PlaneScale& scale = scales(panel)[block * panel.rows + first + row];
+        const PlaneScale& scale = scales(panel)[block * line_stride(panel.rows) + first + row];
         return add_products(dots.row(row), scale, Simd::load(weights.scales), Simd::load(weights.minima),
                             sum);
     }

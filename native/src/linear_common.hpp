@@ -9,6 +9,10 @@ namespace {
 
 using Floats = Simd::Floats;
 
+// Lines of 64 bytes from a block of a panel to the next one: one more than rows. A power of two would send
+// all blocks of a row to the same few places of a cache.
+constexpr int line_stride(int rows) { return rows + 1; }
+
 float largest_magnitude(const float* x, int width) {
     Floats most = Simd::fill(0);
     for (int i = 0; i < width; i += kTile) {

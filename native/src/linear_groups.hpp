@@ -1,7 +1,7 @@
 // Products with 4-bit weights of activations in 8 bits, the largest of them in 15: for instruction sets whose
 // products of bytes are added up in 16 bits.
 //
-// A panel is [blocks, rows] GroupedInputs: read from front to end for every tile.
+// A panel is [blocks, rows + 1] GroupedInputs: read from front to end for every tile.
 #pragma once
 
 #include "inputs.hpp"
@@ -77,18 +77,20 @@ struct FourBitGroups {
     static constexpr int kPanelRows = 32;  // their sums stay in the first-level cache
 
     static std::size_t panel_bytes(int rows, int blocks) {
-        return sizeof(GroupedInputs) * static_cast<std::size_t>(rows) * blocks;
+        return sizeof(GroupedInputs) * line_stride(rows) * blocks;
     }
 
     static void round(const float* x, const Panel& panel, int row) {
         GroupedInputs* out = reinterpret_cast<GroupedInputs*>(panel.bytes) + row;
-        for (int b = 0; b < panel.blocks; ++b, x += kBlock, out += panel.rows) round_block(x, *out);
+        for (int b = 0; b < panel.blocks; ++b, x += kBlock, out += line_stride(panel.rows))
+            round_block(x, *out);
     }
 
     static void multiply(const std::uint8_t* tile, const Panel& panel, int first, int count, float* out) {
         const GroupedInputs* x = reinterpret_cast<const GroupedInputs*>(panel.bytes) + first;
         clear(out, count);
-        for (int b = 0; b < panel.blocks; ++b, tile += block_bytes(Bits::kFour), x += panel.rows) {
+        for (int b = 0; b < panel.blocks;
+             ++b, tile += block_bytes(Bits::kFour), x += line_stride(panel.rows)) {
             prefetch(tile, Bits::kFour);
             add_block<Simd::kRows>(Block4(tile), x, count, out);
         }

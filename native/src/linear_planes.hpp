@@ -1,7 +1,7 @@
 // Products with 4-bit weights of activations in 12 bits, as two planes of bytes: for instruction sets whose
 // products of bytes are added up in 32 bits.
 //
-// A panel is [blocks, rows] InputPlanes, then as many PlaneScales: read from front to end for every tile.
+// A panel is [blocks, rows + 1] InputPlanes, then as many PlaneScales: read from front to end for every tile.
 #pragma once
 
 #include "inputs.hpp"
@@ -36,14 +36,15 @@ struct FourBitPlanes {
     static constexpr int kPanelRows = 32;  // their sums stay in the first-level cache
 
     static std::size_t panel_bytes(int rows, int blocks) {
-        const std::size_t count = static_cast<std::size_t>(rows) * blocks;
+        const std::size_t count = static_cast<std::size_t>(line_stride(rows)) * blocks;
         return sizeof(InputPlanes) * count + (sizeof(PlaneScale) * count + 63) / 64 * 64;
     }
 
     static void round(const float* x, const Panel& panel, int row) {
+        const int stride = line_stride(panel.rows);
         InputPlanes* out = planes(panel) + row;
         PlaneScale* scale = scales(panel) + row;
-        for (int b = 0; b < panel.blocks; ++b, x += kBlock, out += panel.rows, scale += panel.rows) {
+        for (int b = 0; b < panel.blocks; ++b, x += kBlock, out += stride, scale += stride) {
             const float most = largest_magnitude(x, kBlock);
             scale->scale = most * (1 / kMostPlanes);
             const float inverse = most > 0 ? kMostPlanes / most : 0.0f;
@@ -52,10 +53,11 @@ struct FourBitPlanes {
     }
 
     static void multiply(const std::uint8_t* tile, const Panel& panel, int first, int count, float* out) {
+        const int stride = line_stride(panel.rows);
         const InputPlanes* x = planes(panel) + first;
         const PlaneScale* scale = scales(panel) + first;
         clear(out, count);
-        for (int b = 0; b < panel.blocks; ++b, x += panel.rows, scale += panel.rows) {
+        for (int b = 0; b < panel.blocks; ++b, x += stride, scale += stride) {
             prefetch(tile, Bits::kFour);
             add_block<Simd::kRows>(Block4(tile), x, scale, count, out);
             tile += block_bytes(Bits::kFour);
@@ -65,7 +67,7 @@ struct FourBitPlanes {
   protected:
     static InputPlanes* planes(const Panel& panel) { return reinterpret_cast<InputPlanes*>(panel.bytes); }
     static PlaneScale* scales(const Panel& panel) {
-        return reinterpret_cast<PlaneScale*>(planes(panel) + panel.rows * panel.blocks);
+        return reinterpret_cast<PlaneScale*>(planes(panel) + line_stride(panel.rows) * panel.blocks);
     }
 };
 
