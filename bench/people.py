@@ -44,7 +44,7 @@ def service_settings(options: Options, home: Path) -> dict[str, str]:
         "PERSONAS_DIRS": json.dumps([str(home / "personas")]),
         "ADAPTERS_DIRS": json.dumps([str(home / "adapters")]),
         "POLICY__RULES": str(_rules_without_limits(home)),  # no villager decides as often as these
-        "LIMITS__PLAYER_CALLS_PER_MINUTE": "100000",  # one player speaks to all of them, as fast as they answer
+        "LIMITS__PLAYER_CALLS_PER_MINUTE": "100000",  # one player speaks to all, as fast as they answer
     }
 
 
