@@ -52,6 +52,7 @@ def config_for(served: ServedBase, folder: Path, **settings: Any) -> SftConfig:
         "lr": 1e-2,
         "log_steps": 1,
         "device": "cpu",
+        "dtype": "float32",  # on every processor: tests compare numbers more finely than bfloat16 has them
     }
     return SftConfig(**(told | settings))
 
