@@ -256,7 +256,9 @@ def test_weights_of_cloning_are_one_on_average(home: Home) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-@pytest.mark.parametrize("settings", [{"use_8bit": True}, {"use_fp16": True, "dtype": "auto"}, {"device": "cuda"}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{"use_8bit": True}, {"use_fp16": True, "dtype": "auto"}, {"device": "cuda"}], ids=str
+)
 def test_what_needs_a_gpu_is_refused_without_one(
     home: Home, tmp_path: Path, settings: dict[str, object]
 ) -> None:
