@@ -2,8 +2,10 @@
 #include <cstring>
 #include <initializer_list>
 
-#if defined(TOWNSFOLK_X86) && defined(__linux__)
+#if defined(TOWNSFOLK_X86)
 #include <cpuid.h>
+#endif
+#if defined(TOWNSFOLK_X86) && defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
 #elif defined(TOWNSFOLK_ARM64) && defined(__linux__)
@@ -41,9 +43,10 @@ const Kernels* usable_amx() {
 
 const Kernels* usable_avx2() {
 #if defined(__x86_64__) && defined(TOWNSFOLK_X86)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
-        return avx2_kernels();
-    }
+    // Clang 14 does not know f16c by name.
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return nullptr;
+    if (__get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C)) return avx2_kernels();
 #endif
     return nullptr;
 }

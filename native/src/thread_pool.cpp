@@ -72,8 +72,10 @@ bool ThreadPool::take_one(std::uint64_t ticket) {
 }
 
 void ThreadPool::work() {
-    while (!stopping_.load(std::memory_order_relaxed)) {
+    while (true) {
+        // The ticket first: whoever reads the last one, after which none comes, sees that it is over.
         const std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
+        if (stopping_.load(std::memory_order_relaxed)) return;
         if (!take_one(ticket) && !spin(ticket_, ticket)) ticket_.wait(ticket);
     }
 }

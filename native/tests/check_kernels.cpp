@@ -338,6 +338,8 @@ void check_pool() {
         pool.run(static_cast<int>(done.size()), [&](int index) { ++done[index]; });
         for (const int times : done) failures += times != 1;
     }
+    for (int round = 0; round < 2000; ++round)
+        ThreadPool(4).run(round % 3, [](int) {});  // ends while they begin
 }
 
 }  // namespace
