@@ -183,7 +183,7 @@ def test_passes_come_between_the_chunks_of_a_score(folder: Path, monkeypatch: py
     first = rows.index(1)
     scored = [n for n in range(first, len(rows)) if rows[n] == 8]
     assert len(scored) == 24
-    assert np.count_nonzero(np.diff(scored) > 1) >= 12  # by turns, if the machine lets them
+    assert np.count_nonzero(np.diff(scored) > 1) >= 18  # mostly by turns
 
 
 def test_a_score_that_fails_leaves_nothing_in_use(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
