@@ -1,6 +1,6 @@
 // The kernels, written once over `Simd`; each kernels_*.cpp compiles them for one instruction set.
-// Attention and linear layers are in files of their own. Before it, kernels_*.cpp says who multiplies with
-// weights of 4 and of 8 bits: `Four` and `Eight`.
+// Attention and linear layers are in files of their own; the table is told who multiplies with weights of 4
+// and of 8 bits: `Four` and `Eight`.
 //
 // All of it lies in an unnamed namespace and uses no inline function of the standard library: the linker
 // might else keep the copy of a stronger instruction set for everyone.
@@ -122,22 +122,41 @@ void add(const float* sums, int count, float* out, std::size_t stride) {
     }
 }
 
+template <class Four, class Eight>
 std::size_t panel_bytes(Bits bits, int rows, int blocks) {
     return bits == Bits::kFour ? Four::panel_bytes(rows, blocks) : Eight::panel_bytes(rows, blocks);
 }
 
+template <class Four, class Eight>
 void round(const float* x, const Panel& panel, int row) {
     panel.bits == Bits::kFour ? Four::round(x, panel, row) : Eight::round(x, panel, row);
 }
 
+template <class Four, class Eight>
 void multiply(const std::uint8_t* tile, const Panel& panel, int first, int count, float* out) {
     const auto own = panel.bits == Bits::kFour ? Four::multiply : Eight::multiply;
     own(tile, panel, first, count, out);
 }
 
-constexpr Kernels kTable = {
-    Simd::kName, Four::kPanelRows, normalize,    panel_bytes, round, gate, rotate, to_half, to_bytes,
-    spread,      multiply,         project_down, project_up,  put,   add,  attend, merge,   settle};
+template <class Four, class Eight>
+constexpr Kernels kTable = {Simd::kName,
+                            Four::kPanelRows,
+                            normalize,
+                            panel_bytes<Four, Eight>,
+                            round<Four, Eight>,
+                            gate,
+                            rotate,
+                            to_half,
+                            to_bytes,
+                            spread,
+                            multiply<Four, Eight>,
+                            project_down,
+                            project_up,
+                            put,
+                            add,
+                            attend,
+                            merge,
+                            settle};
 
 }  // namespace
 }  // namespace townsfolk
