@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "activations.hpp"
+#include "aligned.hpp"
 #include "kernels.hpp"
 #include "kv_store.hpp"
 #include "thread_pool.hpp"
@@ -148,15 +149,15 @@ class Decoder {
     std::vector<Token> tokens_;
     std::vector<Wanted> wanted_;
     std::vector<Piece> pieces_;
-    std::vector<float> hidden_;                 // [tokens, hidden], the residual stream
-    std::vector<float> normed_;                 // [tokens, hidden]
-    std::vector<float> qkv_;                    // [tokens, (heads + 2 * kv_heads) * head_dim]
+    Aligned<float> hidden_;                 // [tokens, hidden], the residual stream
+    Aligned<float> normed_;                 // [tokens, hidden]
+    Aligned<float> qkv_;                    // [tokens, (heads + 2 * kv_heads) * head_dim]
     int shares_ = 1;                            // of a piece's attention: its stretches, or 1, all of them
     std::vector<AttentionSum> attention_sums_;  // [shares, tokens, heads]
-    std::vector<float> mixed_;    // [shares, tokens, heads * head_dim], at last merged in the first
-    std::vector<float> gate_up_;  // [tokens, 2 * ffn]
-    std::vector<float> gated_;    // [tokens, ffn]
-    std::vector<float> lanes_;    // [tokens, kMaxTargets, most_rank_]
+    Aligned<float> mixed_;    // [shares, tokens, heads * head_dim], at last merged in the first
+    Aligned<float> gate_up_;  // [tokens, 2 * ffn]
+    Aligned<float> gated_;    // [tokens, ffn]
+    Aligned<float> lanes_;    // [tokens, kMaxTargets, most_rank_]
     std::size_t most_rank_ = 0;
     Activations rounded_;  // [tokens]: the input of the next projection
 

@@ -6,15 +6,18 @@
 #include <cstdlib>
 #include <new>
 
+#include "aligned.hpp"
+
 namespace townsfolk {
 namespace {
 
-// Zeros, which the system backs with memory page by page as they are written.
+// Room for numbers, which the system backs with memory page by page as they are written.
 template <class Number>
-Number* zeros(std::size_t count) {
-    Number* memory = static_cast<Number*>(std::calloc(count, sizeof(Number)));
+Number* room(std::size_t count) {
+    const std::size_t lines = (count * sizeof(Number) + kLineBytes - 1) / kLineBytes;
+    void* memory = std::aligned_alloc(kLineBytes, lines * kLineBytes);
     if (!memory) throw std::bad_alloc();
-    return memory;
+    return static_cast<Number*>(memory);
 }
 
 // The whole pages between; they read as zeros until they are written again.
@@ -32,8 +35,8 @@ void KvStore::Free::operator()(void* memory) const { std::free(memory); }
 KvStore::KvStore(int layers, int kv_heads, int head_dim, int slots, int bits)
     : layers_(layers), kv_heads_(kv_heads), head_dim_(head_dim), slots_(slots), bits_(bits) {
     const std::size_t vectors = first(layers, 0);
-    vectors_.reset(zeros<std::uint8_t>(vectors * vector_bytes()));
-    if (bits == 8) scales_.reset(zeros<Half>(vectors * head_dim / kTile));
+    vectors_.reset(room<std::uint8_t>(vectors * vector_bytes()));
+    if (bits == 8) scales_.reset(room<Half>(vectors * head_dim / kTile));
 }
 
 std::size_t KvStore::first(int layer, int kv_head) const {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "aligned.hpp"
 #include "gguf_blocks.hpp"
 #include "kernels.hpp"
 #include "large_pages.hpp"
@@ -48,8 +49,8 @@ struct LowRank {
     int tiles;
     int rank;
     float scaling;
-    std::vector<Half> down;  // [rank, width]
-    std::vector<Half> up;    // [tiles, rank, kTile]
+    Aligned<Half> down;  // [rank, width]
+    Aligned<Half> up;    // [tiles, rank, kTile]
 };
 
 // The linear layers of a decoder block; those with the same input are one.
