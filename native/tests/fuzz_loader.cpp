@@ -42,11 +42,12 @@ class Bytes {
 void multiply(const PackedMatrix& matrix) {
     const std::vector<float> x(static_cast<std::size_t>(matrix.width), 1.0f);
     std::vector<float> out(kTile);
+    const Kernels& kernels = *find_kernels();
     Activations row;
-    row.reserve(1, matrix.width);
-    row.round(*find_kernels(), matrix, 0, x.data());
+    row.reserve(kernels, 1, matrix.width);
+    row.round(kernels, matrix, 0, x.data());
     for (int tile = 0; tile < matrix.tiles(); ++tile) {
-        row.multiply(*find_kernels(), matrix, tile, 0, 1, out.data());
+        row.multiply(kernels, matrix, tile, 0, 1, out.data());
     }
 }
 
