@@ -18,11 +18,9 @@ struct LineAllocator {
     LineAllocator(const LineAllocator<Other>&) {}
 
     T* allocate(std::size_t count) {
-        return static_cast<T*>(::operator new(count * sizeof(T), std::align_val_t{kLineBytes}));
+        return static_cast<T*>(::operator new (count * sizeof(T), std::align_val_t{kLineBytes}));
     }
-    void deallocate(T* memory, std::size_t) {
-        ::operator delete(memory, std::align_val_t{kLineBytes});
-    }
+    void deallocate(T* memory, std::size_t) { ::operator delete (memory, std::align_val_t{kLineBytes}); }
     friend bool operator==(const LineAllocator&, const LineAllocator&) { return true; }
 };
 

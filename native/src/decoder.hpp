@@ -149,9 +149,9 @@ class Decoder {
     std::vector<Token> tokens_;
     std::vector<Wanted> wanted_;
     std::vector<Piece> pieces_;
-    Aligned<float> hidden_;                 // [tokens, hidden], the residual stream
-    Aligned<float> normed_;                 // [tokens, hidden]
-    Aligned<float> qkv_;                    // [tokens, (heads + 2 * kv_heads) * head_dim]
+    Aligned<float> hidden_;                     // [tokens, hidden], the residual stream
+    Aligned<float> normed_;                     // [tokens, hidden]
+    Aligned<float> qkv_;                        // [tokens, (heads + 2 * kv_heads) * head_dim]
     int shares_ = 1;                            // of a piece's attention: its stretches, or 1, all of them
     std::vector<AttentionSum> attention_sums_;  // [shares, tokens, heads]
     Aligned<float> mixed_;    // [shares, tokens, heads * head_dim], at last merged in the first
