@@ -18,6 +18,7 @@ from townsfolk.engine import open_model
 from townsfolk.errors import ConfigError
 from townsfolk.personas import PersonaLibrary
 from townsfolk.serving.evaluate import Plan, evaluate
+from townsfolk.serving.mistakes import mistakes
 from townsfolk.training.data import read_names
 from townsfolk.training.data.rows import HELD_OUT, MANIFEST, TRAIN, DataRow, read_rows, write_rows
 from townsfolk.training.evaluation.page import page
@@ -189,3 +190,18 @@ def test_a_suite_with_faults_is_told(
     file.write_text(yaml.safe_dump([scenario]))
     with pytest.raises(ConfigError, match=fault):
         evaluate(settings, Plan(data=DATA, suites=(file,)))
+
+
+def test_what_is_got_wrong_stands_beside_the_rows_own_reply(
+    settings: Settings, adapter: Path, dataset: Path, tmp_path: Path
+) -> None:
+    right = "[[ACTION:dig default:stone]] There."  # none is near, so whatever it has learnt can't dig it
+    rows = [*read_rows(dataset / TRAIN)]
+    write_rows(tmp_path / TRAIN, [row.model_copy(update={"reply": right}) for row in rows])
+    progress: list[tuple[int, int]] = []
+    wrong = mistakes(settings, tmp_path, {"guard": adapter}, DATA, lambda *it: progress.append(it))
+    assert progress == [(1, 1)]  # the explorer's row is not played
+    assert [(row.id, row.reply) for row in wrong] == [("guard/1", right)]
+    assert wrong[0].label() == "pair"
+    with pytest.raises(ConfigError, match="no row to imitate of trader"):
+        mistakes(settings, tmp_path, {"trader": adapter}, DATA)

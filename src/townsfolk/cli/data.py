@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from townsfolk.cli.options import DATA, AsJson, ConfigFile, show
+from townsfolk.cli.options import DATA, AsJson, ConfigFile, adapter_folders, progress_bars, show
 from townsfolk.config import load_settings
 
 if TYPE_CHECKING:
@@ -80,6 +80,35 @@ def collect(
     write_new(out, map(as_line, rows))
     found = counts(rows)
     show(as_json, f"{len(rows)} rows in {out}: {json.dumps(found)}", {"rows": len(rows), **found})
+
+
+@app.command()
+def mistakes(
+    dataset: Annotated[Path, typer.Argument(help="The dataset that the villagers learnt from.")],
+    out: Annotated[Path, typer.Argument(help="A new file for the rows.")],
+    adapters: Annotated[
+        list[str],
+        typer.Option(help="PERSONA=FOLDER, or a folder with one for each persona. May be repeated."),
+    ],
+    folder: Folder = DATA,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let villagers answer what they learnt from; write what they get wrong as pairs for dpo."""
+    from townsfolk.serving.mistakes import mistakes as found_by
+    from townsfolk.training.data.dataset import counts
+    from townsfolk.training.data.rows import as_line, write_new
+
+    with progress_bars() as bars:
+        task = bars.add_task("scenes", total=None)
+
+        def told(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total)
+
+        rows = found_by(load_settings(config), dataset, adapter_folders(adapters), folder, told)
+    write_new(out, map(as_line, rows))
+    found = counts(rows)
+    show(as_json, f"{len(rows)} pairs in {out}: {json.dumps(found)}", {"rows": len(rows), **found})
 
 
 @app.command()

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import TaskID
 from rich.table import Table
 
-from townsfolk.cli.options import DATA, ConfigFile
+from townsfolk.cli.options import DATA, ConfigFile, adapter_folders, progress_bars
 from townsfolk.config import load_settings
-from townsfolk.errors import ConfigError
 
 if TYPE_CHECKING:
     from townsfolk.types import Bar, Figures, Report
@@ -68,8 +67,8 @@ def evaluate(
     from townsfolk.training.evaluation.page import page
 
     plan = Plan(
-        adapters=_folders(adapters or []),
-        parents=_folders(parents or []),
+        adapters=adapter_folders(adapters or []),
+        parents=adapter_folders(parents or []),
         data=data,
         dataset=dataset,
         suites=tuple(suite or ()),
@@ -78,7 +77,7 @@ def evaluate(
     )
     for file in filter(None, (json, html)):
         file.parent.mkdir(parents=True, exist_ok=True)
-    with _progress() as bars:
+    with progress_bars() as bars:
         tasks: dict[str, TaskID] = {}
 
         def told(who: str, done: int, total: int) -> None:
@@ -108,39 +107,6 @@ def _write_each(found: "Report", folder: Path) -> None:
         file = folder / persona / "evaluation.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         _write(of_persona(found, persona), file)
-
-
-def _folders(given: list[str]) -> dict[str, Path]:
-    """Persona -> the folder that holds its adapter's files."""
-    found: dict[str, Path] = {}
-    for each in given:
-        persona, equals, folder = each.rpartition("=")
-        if equals:
-            found[persona] = _adapter_in(Path(folder))
-        else:
-            found |= {home.name: _adapter_in(home) for home in _homes(Path(folder))}
-    return found
-
-
-def _homes(folder: Path) -> list[Path]:
-    homes = sorted(home for home in folder.glob("*") if _holds_adapter(_adapter_in(home)))
-    if not homes:
-        raise ConfigError(f"{folder}: holds no PERSONA/adapter/: give such a folder, or PERSONA=FOLDER")
-    return homes
-
-
-def _adapter_in(folder: Path) -> Path:
-    """Of a run's or a persona's folder its `adapter`; else the folder itself."""
-    return folder / "adapter" if (folder / "adapter").is_dir() else folder
-
-
-def _holds_adapter(folder: Path) -> bool:
-    return (folder / "adapter_config.json").is_file()
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True))
 
 
 def _print(found: "Report") -> None:

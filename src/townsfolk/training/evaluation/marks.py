@@ -15,6 +15,8 @@ from townsfolk.types import ActionSpec, Figures, Persona, words
 
 CONVERSATION = 3
 """Replies from which a persona must be told apart."""
+RIGHT, WRONG = ("tags", "action", "target", "grounded"), ("echo",)
+"""Marks that a reply must have, and must not have, to be without fault."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,12 @@ class World:
 def marked(it: Played, world: World) -> Figures:
     """Marks of one reply: 1 for yes, 0 for no, or a measure."""
     return dict(_marks(it, world))
+
+
+def is_faulty(it: Played, world: World) -> bool:
+    """Whether the reply does the wrong thing, speaks of what is absent or gives words back."""
+    marks = marked(it, world)
+    return any(marks.get(name) == 0 for name in RIGHT) or any(marks.get(name) == 1 for name in WRONG)
 
 
 def figures(played: Sequence[Played], world: World) -> Figures:
