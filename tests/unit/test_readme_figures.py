@@ -11,7 +11,7 @@ from townsfolk.personas.library import SHIPPED
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 PERSONAS = ("explorer", "guard", "builder", "trader")
-PEERS = ("base", "base_aided")
+PEERS = ("base", "base_aided", "gemma3_270m", "gemma3_270m_aided")
 COLUMNS = ("bar", *PERSONAS, *PEERS)
 LINES = {
     "well-formed action tags": ("held_out", "tags"),
