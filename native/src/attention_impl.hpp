@@ -13,7 +13,6 @@ namespace townsfolk {
 namespace {
 
 constexpr float kLowest = -__builtin_huge_valf();
-constexpr int kQueries = 3;  // that share what is loaded: with two keys their sums fill the registers
 
 // Where the query numbered `index` of the tokens' `tokens * group` is, and what comes of it.
 inline const float* query_at(const AttentionHead& head, int index) {
@@ -186,9 +185,12 @@ void attend_stretch(const AttentionHead& head, int query, int queries, int first
                                head.head_dim};
     const Stretch<Stored> values{static_cast<const Stored*>(past.values), scales[1], places, count,
                                  head.head_dim};
+    if constexpr (Simd::kQueries == 6) {
+        for (; queries >= 6; queries -= 6, query += 6) attend_together<6>(head, query, keys, values);
+    }
     // Four are better taken two by two than as three and one.
-    for (; queries >= kQueries && queries != 4; queries -= kQueries, query += kQueries) {
-        attend_together<kQueries>(head, query, keys, values);
+    for (; queries >= 3 && queries != 4; queries -= 3, query += 3) {
+        attend_together<3>(head, query, keys, values);
     }
     for (; queries >= 2; queries -= 2, query += 2) attend_together<2>(head, query, keys, values);
     if (queries) attend_together<1>(head, query, keys, values);

@@ -13,6 +13,8 @@ namespace {  // each instruction set has its own `Simd`: the linker must never m
 struct Simd {
     static constexpr const char* kName = "avx2";
     static constexpr int kRows = 4;  // of a multiplication at once: its sums fill the registers
+    static constexpr int kQueries =
+        3;  // that share keys and values: with two keys their sums fill the registers
 
     struct Floats {
         __m256 low, high;

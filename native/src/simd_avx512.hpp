@@ -13,6 +13,7 @@ namespace {
 struct Simd {
     static constexpr const char* kName = TOWNSFOLK_KERNELS_NAME;
     static constexpr int kRows = 8;
+    static constexpr int kQueries = 6;
 
     using Floats = __m512;
     using Ints = __m512i;

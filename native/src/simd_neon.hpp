@@ -15,6 +15,7 @@ namespace {
 struct Simd {
     static constexpr const char* kName = TOWNSFOLK_KERNELS_NAME;
     static constexpr int kRows = 2;
+    static constexpr int kQueries = 3;
 
     struct Floats {
         float32x4_t part[4];

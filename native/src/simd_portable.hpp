@@ -13,6 +13,7 @@ namespace {
 struct Simd {
     static constexpr const char* kName = "portable";
     static constexpr int kRows = 4;
+    static constexpr int kQueries = 3;
 
     struct Floats {
         float lane[kTile];
