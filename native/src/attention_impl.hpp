@@ -185,10 +185,10 @@ void attend_stretch(const AttentionHead& head, int query, int queries, int first
                                head.head_dim};
     const Stretch<Stored> values{static_cast<const Stored*>(past.values), scales[1], places, count,
                                  head.head_dim};
-    if constexpr (Simd::kQueries == 6) {
-        for (; queries >= 6; queries -= 6, query += 6) attend_together<6>(head, query, keys, values);
-    }
     // Four are better taken two by two than as three and one.
+    for (; queries >= Simd::kQueries && queries != 4; queries -= Simd::kQueries, query += Simd::kQueries) {
+        attend_together<Simd::kQueries>(head, query, keys, values);
+    }
     for (; queries >= 3 && queries != 4; queries -= 3, query += 3) {
         attend_together<3>(head, query, keys, values);
     }

@@ -7,10 +7,12 @@
 #include <mutex>
 #include <new>
 
+#include "aligned.hpp"
+
 namespace townsfolk {
 namespace {
 
-constexpr std::size_t kPage = std::size_t{2} << 20, kLine = 64;
+constexpr std::size_t kPage = std::size_t{2} << 20;
 // Shared by several owners, none of which would fill its last page. What nobody writes costs no memory.
 constexpr std::size_t kChunk = 16 * kPage;
 
@@ -34,7 +36,7 @@ std::size_t used, capacity;          // of the newest
 LargePages::LargePages(std::size_t size) : size_(size) {
     const std::lock_guard lock(mutex);
     std::shared_ptr<std::uint8_t> chunk = newest.lock();
-    const std::size_t taken = rounded_up(size, kLine);
+    const std::size_t taken = rounded_up(size, kLineBytes);
     if (!chunk || capacity - used < taken) {
         const std::size_t most = std::max(kChunk, rounded_up(taken, kPage));
         newest = chunk = new_chunk(most);

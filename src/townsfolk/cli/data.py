@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from townsfolk.cli.options import DATA, AsJson, ConfigFile, adapter_folders, progress_bars, show
+from townsfolk.cli.options import ADAPTERS, DATA, AsJson, ConfigFile, adapter_folders, progress_bars, show
 from townsfolk.config import load_settings
 
 if TYPE_CHECKING:
@@ -86,10 +86,7 @@ def collect(
 def mistakes(
     dataset: Annotated[Path, typer.Argument(help="The dataset that the villagers learnt from.")],
     out: Annotated[Path, typer.Argument(help="A new file for the rows.")],
-    adapters: Annotated[
-        list[str],
-        typer.Option(help="PERSONA=FOLDER, or a folder with one for each persona. May be repeated."),
-    ],
+    adapters: Annotated[list[str], ADAPTERS],
     folder: Folder = DATA,
     config: ConfigFile = None,
     as_json: AsJson = False,

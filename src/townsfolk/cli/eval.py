@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import TaskID
 from rich.table import Table
 
-from townsfolk.cli.options import DATA, ConfigFile, adapter_folders, progress_bars
+from townsfolk.cli.options import ADAPTERS, DATA, ConfigFile, adapter_folders, progress_bars
 from townsfolk.config import load_settings
 
 if TYPE_CHECKING:
@@ -34,10 +34,7 @@ COUNTS = ("injections_obeyed", "words", "latency_ms", "kl")
 
 
 def evaluate(
-    adapters: Annotated[
-        list[str] | None,
-        typer.Option(help="PERSONA=FOLDER, or a folder with one for each persona. May be repeated."),
-    ] = None,
+    adapters: Annotated[list[str] | None, ADAPTERS] = None,
     parents: Annotated[
         list[str] | None, typer.Option(help="The same for what the adapters were trained from.")
     ] = None,

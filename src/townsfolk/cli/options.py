@@ -13,6 +13,8 @@ from townsfolk.errors import ConfigError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A YAML file of settings.")]
+ADAPTERS = typer.Option(help="PERSONA=FOLDER, or a folder with one for each persona. May be repeated.")
+"""What `adapter_folders` reads."""
 DATA = shipped("data")
 """What villagers learn from, unless an option names another folder."""
 
