@@ -16,12 +16,14 @@ import pytest
 
 from tiny_model import tiny_settings, write_random_adapter
 from townsfolk.config import Settings
+from townsfolk.engine import GenerationRequest
 from townsfolk.errors import AdapterError, Busy, NotConnected, StoreError, UnknownName
 from townsfolk.gateway.service import ChatMessage
 from townsfolk.policy.check import Policy
 from townsfolk.policy.rules import load_rules
 from townsfolk.serving import Rooms, Village, games
 from townsfolk.serving import village as village_of_games
+from townsfolk.serving.generate import Handle
 from townsfolk.types import (
     Action,
     CheckRequest,
@@ -36,7 +38,7 @@ from townsfolk.types import (
     StepRequest,
     UnloadAdapter,
 )
-from world import CHEST, GAME, NASTY, event, me, observation, said
+from world import ALICE, CHEST, GAME, NASTY, event, me, observation, said
 
 T = TypeVar("T")
 
@@ -86,6 +88,36 @@ def test_what_is_asked_for_is_done(rooms: Rooms) -> None:
     assert last.done
     assert [decision.part for decision in decisions] == list(range(len(decisions)))
     assert any(decision.speech for decision in decisions)
+
+
+def test_no_prompt_has_a_players_name_and_every_reply_has(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`go_home_now` says hey: what a player is called is no order."""
+    player, shown = "go_home_now", list[str]()
+    decode, submit = rooms.engine.tokenizer.decode, rooms.engine.submit
+
+    def noted(request: GenerationRequest, *rest: Any) -> Handle:
+        shown.append(decode(request.prompt))
+        return submit(request, *rest)
+
+    monkeypatch.setattr(rooms.engine, "submit", noted)
+    near = ALICE.model_copy(update={"name": player})
+
+    async def scene(village: Village) -> list[Decision]:
+        first = await turn(village, observation(said("hello", who=player), things=(near,)))
+        asked = said(f"I am {player}, please follow me", who=player)
+        return [*first, *await turn(village, observation(asked, things=(near,), snapshot_time=2.0))]
+
+    decisions = play(rooms, scene)
+    assert Action(name="follow", args=(player,)) in [it for told in decisions for it in told.actions]
+    assert {told.reply_to for told in decisions} == {player}
+    assert any(" to Wren: hello" in text for text in shown)
+    assert not [text for text in shown if "home" in text.rpartition("<|im_start|>user")[2].casefold()]
+    rooms.store.drain()
+    (_, row) = rooms.store.recent_turns(GAME.game_id, "v1", 5)
+    assert row.context.endswith(f"{player} to Wren: I am {player}, please follow me")
+    assert row.reply.startswith(f"[[ACTION:follow {player}]]")
 
 
 def test_who_is_spoken_to_is_never_just_silent(rooms: Rooms) -> None:

@@ -44,6 +44,11 @@ class RequestMatcher:
             for name, its in _words_by_action(self._phrases).items()
         }
 
+    @property
+    def vocabulary(self) -> frozenset[str]:
+        """The words that things are asked for with."""
+        return frozenset(self._weight) - SLOTS
+
     def asked(self, text: str, view: View) -> tuple[str, ...]:
         """The action that `text` most likely asks for, as a tuple of one, or none.
 

@@ -18,8 +18,12 @@ MOST_DANGERS, MOST_REMEMBERED = 2, 2
 
 
 def told(session: Session, view: View, occasion: Occasion, persona: Persona) -> list[str]:
-    """What the persona is told at this turn; some of the sentences may be empty."""
-    remembered = _remembered(session.memories.get(occasion.player))
+    """What the persona is told at this turn; some of the sentences may be empty.
+
+    Args:
+        view, occasion: players in them go by the session's stand-ins.
+    """
+    remembered = _remembered(occasion.player, session.memories.get(session.names.named(occasion.player)))
     if persona.unaided:
         known = knowledge(occasion.text, persona, session.name)
         return [*_state(view), *_whole(view, occasion, session), remembered, *known]
@@ -38,9 +42,9 @@ def _dangers(view: View) -> list[str]:
     return [f"A {place}: danger!" for place in places]
 
 
-def _remembered(memory: Memory | None) -> str:
+def _remembered(player: str, memory: Memory | None) -> str:
     kept = [fact for fact in memory.facts if not fact.startswith("said")] if memory else []
-    return f"{memory.player} {' and '.join(kept[-MOST_REMEMBERED:])}." if memory and kept else ""
+    return f"{player} {' and '.join(kept[-MOST_REMEMBERED:])}." if kept else ""
 
 
 def _whole(view: View, occasion: Occasion, session: Session) -> list[str]:
@@ -52,13 +56,14 @@ def _whole(view: View, occasion: Occasion, session: Session) -> list[str]:
         f"You do: {view.me.doing}." if view.me.doing else "",
         _did(session, occasion),
         *(f"{it.name} holds {call(it.held)}." for it in armed),
-        _listed(f"{occasion.player} built", _built(occasion.player, session.placed)),
+        _listed(f"{occasion.player} built", _built(session.names.named(occasion.player), session.placed)),
     ]
 
 
 def _did(session: Session, occasion: Occasion) -> str:
     """Who goes on by itself goes on from there; who is spoken to answers what is said."""
-    return f"You did: {session.did}." if session.did and occasion.kind is EventKind.TICK else ""
+    did = session.names.hidden(session.did) if occasion.kind is EventKind.TICK else ""
+    return f"You did: {did}." if did else ""
 
 
 def _listed(begin: str, parts: Sequence[str]) -> str:

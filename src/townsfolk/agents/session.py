@@ -3,12 +3,13 @@
 import math
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from townsfolk.agents.words import call
 from townsfolk.errors import InvalidRequest
 from townsfolk.types import Event, EventKind, Memory, Observation, SelfState, Surroundings
+from townsfolk.types.stand_ins import StandIns
 
 MAX_FACTS = 8
 MAX_PLACED = 64
@@ -29,7 +30,7 @@ class View:
 
 @dataclass(frozen=True)
 class Window:
-    """One turn in the prompt: what the villager was told, and what it answered.
+    """One turn in the prompt: what the villager was told, and what it answered, with stand-ins for players.
 
     Attributes:
         confidant: the player whom it was said to alone; empty: all may hear of it.
@@ -50,10 +51,13 @@ class Session:
         placed: what players built near it lately.
         did: the action that it ended well last, as a tag has it.
         restored: whether `windows` and `memories` go on from what was stored.
+        names: the stand-ins of players in what the villager's model is told; all else here has their own.
     """
 
-    def __init__(self, game_id: str, villager_id: str, size: int) -> None:
+    def __init__(self, game_id: str, villager_id: str, size: int, plain: Collection[str] = ()) -> None:
+        """Args: size: turns kept. plain: words in which no player is meant, though one is called so."""
         self.game_id, self.villager_id = game_id, villager_id
+        self.names = StandIns(villager_id, plain=plain)
         self.name = self.persona = ""
         self.view: View | None = None
         self.windows: deque[Window] = deque(maxlen=size)
@@ -71,10 +75,10 @@ class Session:
         return f"{self.game_id}/{self.villager_id}"
 
     def restore(self, windows: Iterable[Window], memories: Iterable[Memory]) -> None:
-        """Take back what an earlier run of the service stored."""
-        self.windows.extend(windows)
+        """Take back what an earlier run of the service stored, with players' own names."""
         by_age = sorted(memories, key=lambda memory: memory.last_seen)
         self.memories = {memory.player: memory for memory in by_age}
+        self.windows.extend(self._disguised(list(windows)))
         self.restored = True
 
     def observe(self, observation: Observation) -> View:
@@ -132,8 +136,10 @@ class Session:
         self.memories.pop(player, None)
         self.placed = deque((it for it in self.placed if it.who != player), maxlen=self.placed.maxlen)
         self.did = "" if player in self.did else self.did
-        kept = (it for it in self.windows if player not in f"{it.text} {it.reply}")
+        called = (player, self.names.of(player))
+        kept = (it for it in self.windows if not any(name in f"{it.text} {it.reply}" for name in called))
         self.windows, self.first_window = deque(kept, maxlen=self._size), 0
+        self.names.forget(player)
 
     def add_window(self, window: Window, shown: int) -> None:
         """Append a turn; the oldest fall out of a full ring.
@@ -146,6 +152,14 @@ class Session:
             self.windows.popleft()
             self.first_window = max(0, self.first_window - 1)
         self.windows.append(window)
+
+    def _disguised(self, windows: Sequence[Window]) -> list[Window]:
+        whole = " ".join(f"{window.text} {window.reply}" for window in windows)
+        for player in {*self.memories, *(window.confidant for window in windows)}:
+            if player in whole:
+                self.names.of(player)
+        hidden = self.names.hidden
+        return [replace(it, text=hidden(it.text), reply=hidden(it.reply)) for it in windows]
 
     def _grown(self, event: Event, fact: str) -> Memory:
         old = self.memories.get(event.who) or Memory(

@@ -6,6 +6,7 @@ guide's `talk: "..."` stands for say. What is no well-formed tag is never an act
 
 import re
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from townsfolk.interpreter.grammar import CLOSE, OPEN
@@ -23,6 +24,11 @@ class Part:
 
     speech: str = ""
     actions: tuple[Action, ...] = ()
+
+    def told_by(self, tell: Callable[[str], str]) -> "Part":
+        """The same in other words: `tell` gives those for the speech and for each argument."""
+        actions = (it.model_copy(update={"args": tuple(map(tell, it.args))}) for it in self.actions)
+        return Part(tell(self.speech), tuple(actions))
 
 
 def parse_action(inside: str) -> Action | None:

@@ -112,7 +112,7 @@ class OperatorDesk:
             hp=me.hp if me else 0,
             hp_max=me.hp_max if me else 0,
             doing=me.doing if me else "",
-            said=last.reply if last else "",
+            said=session.names.named(last.reply, session.name) if last else "",
         )
 
     def _activity(self, state: GameState, session: Session) -> Activity:

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
-from townsfolk.agents import Occasion, PromptBuilder, Session, View, Window, told
+from townsfolk.agents import Occasion, PromptBuilder, Session, View, Window, disguised, told
 from townsfolk.config import AgentSettings
 from townsfolk.engine import GenerationRequest, TokenEvent
 from townsfolk.errors import Busy
@@ -89,20 +89,23 @@ class TurnRunner:
         To the KV cache a villager's decisions and its speech are two sequences, which share what is alike and
         do not drop each other's ends: a tick at which nothing is new runs one token.
 
+        The model is told of players by stand-ins; what it says of them has their names before it is judged.
+
         Raises:
             Busy, ModelError, AdapterError: nothing was decided, or not all of it.
         """
-        occasion = cause.occasion
         adapter = self.shelf.hash_of(persona.name, session.key)
         own, persona = persona, as_served(persona, adapter)
         turn = Delivery(self.policy, state, session, persona, view, cause, turn_id)
+        view, occasion = disguised(view, cause.occasion, session.name, session.names)
         text = self.prompts.window_text(session, occasion, told(session, view, occasion, persona))
         offers = Offering(self.policy, state, own, persona, occasion, view).offers()
+        named = partial(session.names.named, villager=session.name)
         draft, started = Draft(), time.time()
         parts = self.generator.parts(
             draft,
             sequences_of(session.key)[not occasion.speech],
-            self.prompts.build(session, persona, text, occasion.player),
+            self.prompts.build(session, persona, text, cause.occasion.player),
             adapter,
             offers,
             persona.sampling,
@@ -113,12 +116,12 @@ class TurnRunner:
         async for part in parts:
             if not turn.sent:
                 on_first_part()
-            turn.deliver(part)
+            turn.deliver(part.told_by(named))
         turn.close(draft.finish)
         if draft.text:
-            confidant = occasion.player if occasion.private else ""
+            confidant = cause.occasion.player if occasion.private else ""
             session.add_window(Window(text, draft.text, confidant), persona.history)
-        return turn.record(text, draft, adapter, started)
+        return turn.record(named(text), replace(draft, text=named(draft.text)), adapter, started)
 
 
 def sequences_of(villager: str) -> tuple[str, str]:

@@ -164,7 +164,7 @@ class Village:
     async def _open_session(self, state: GameState, villager_id: str) -> Session:
         """A session with what the store kept of the villager; an empty one while the database is away."""
         windows = self._rooms.settings.agents.context_windows
-        session = Session(state.game.game_id, villager_id, windows)
+        session = Session(state.game.game_id, villager_id, windows, state.matcher.vocabulary)
         where = (session.game_id, session.villager_id)
         try:
             async with asyncio.timeout(PAST_WAIT_S):

@@ -18,10 +18,10 @@ from townsfolk.errors import ConfigError
 from townsfolk.training.data.exchange import Exchange
 from townsfolk.training.data.names import Names
 from townsfolk.training.data.orders import Lists, Voice, group_of, order
-from townsfolk.training.data.privacy import STAND_INS
 from townsfolk.training.data.rows import HELD_OUT, MANIFEST, TRAIN, DataRow, write_rows
 from townsfolk.training.data.vary import varied
 from townsfolk.types import ActionSpec, Persona, fill, words
+from townsfolk.types.stand_ins import STAND_INS
 
 SCHEMA = 2
 NEAR_COPY = 0.7

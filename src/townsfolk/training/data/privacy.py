@@ -3,14 +3,12 @@
 It refuses to know which text matters; a name that is also an everyday word is replaced with it.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable
 
 from townsfolk.types import MAX_TEXT, Observation
+from townsfolk.types.stand_ins import StandIns, retold
 
-STAND_INS = ("sam", "mia", "tom", "Ada", "jo_9", "wren", "Kai", "bob2", "lena", "Rufus", "ivy", "max_power")
-"""Names of nobody, in no order of anything."""
 MARKS = (
     (re.compile(r"\b(?:https?://|www\.)\S+", re.IGNORECASE), "(a link)"),
     (re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), "(an address)"),
@@ -28,20 +26,15 @@ class Mask:
 
     def __init__(self, players: Iterable[str], salt: str) -> None:
         names = sorted(set(players), key=len, reverse=True)
-        free = [name for name in STAND_INS if name not in names] or list(STAND_INS)
-        first = hashlib.sha256(salt.encode()).digest()[0] % len(free)
-        self._free = free[first:] + free[:first]
-        self._names: dict[str, str] = {}
+        self._stand_ins = StandIns(salt, unlike=names)
         alternatives = "|".join(map(re.escape, names))
         self._pattern = re.compile(rf"(?<![\w-])(?:{alternatives})(?![\w-])") if names else None
 
-    def name(self, player: str) -> str:
-        """The stand-in of a player; another's too, where there are more players than stand-ins."""
-        return self._names.setdefault(player, self._free[len(self._names) % len(self._free)])
-
     def names(self, text: str) -> str:
         """`text` without names."""
-        return self._pattern.sub(lambda found: self.name(found[0]), text) if self._pattern else text
+        if self._pattern is None:
+            return text
+        return self._pattern.sub(lambda found: self._stand_ins.of(found[0]), text)
 
     def text(self, text: str) -> str:
         """`text` without names and addresses. Names go first: "anna19951224" holds no telephone number."""
@@ -56,16 +49,7 @@ class Mask:
         def text(told: str) -> str:
             return self.text(told)[:MAX_TEXT]  # marks may be longer than what they stand for
 
-        near = seen.around
-        if near:
-            things = tuple(
-                it.model_copy(update={"name": self.names(it.name), "title": text(it.title)})
-                for it in near.things
-            )
-            nodes = tuple(
-                it.model_copy(update={"text": text(it.text), "title": text(it.title)}) for it in near.nodes
-            )
-            near = near.model_copy(update={"things": things, "nodes": nodes})
+        near = seen.around and retold(seen.around, self.names, text)
         events = tuple(
             it.model_copy(update={"who": self.names(it.who), "text": text(it.text)}) for it in seen.events
         )
