@@ -227,6 +227,7 @@ void Decoder::multiply(int layer, Projection projection, float* out, bool add) {
         for (int tile = index * together; tile < last; ++tile) {
             multiply_tile(layer, projection, tile, out, add);
         }
+        add_adapters(layer, projection, index * together, last, out);
     });
 }
 
@@ -237,30 +238,30 @@ void Decoder::multiply_tile(int layer, Projection projection, int tile, float* o
     for (int first = 0; first < count; first += kernels_.panel_rows) {
         const int rows = std::min(kernels_.panel_rows, count - first);
         rounded_.multiply(kernels_, matrix, tile, first, rows, sums);
-        add_adapters(layer, projection, tile, first, rows, sums);
         float* place = out + static_cast<std::size_t>(first) * matrix.columns + tile * kTile;
         (add ? kernels_.add : kernels_.put)(sums, rows, place, matrix.columns);
     }
 }
 
-void Decoder::add_adapters(int layer, Projection projection, int tile, int first, int rows,
-                           float* sums) const {
-    const int last = first + rows;
-    while (first < last) {
-        const int end = end_of_adapter(first, last);
-        if (const Adapter* adapter = tokens_[first].adapter) {
-            const auto& targets = adapter->at(layer, projection);
-            for (std::size_t i = 0; i < targets.size(); ++i) {
-                const LowRank& target = targets[i];
-                const int own = tile - target.first_tile;
-                if (own < 0 || own >= target.tiles) continue;
-                const Half* up = &target.up[static_cast<std::size_t>(own) * target.rank * kTile];
-                kernels_.project_up(up, target.rank, &lanes_[lanes_at(first, i)], kMaxTargets * most_rank_,
-                                    end - first, sums);
-            }
+// To several tiles at once: what is read of an adapter for them lies in one piece.
+void Decoder::add_adapters(int layer, Projection projection, int first_tile, int last_tile,
+                           float* out) const {
+    const int count = static_cast<int>(tokens_.size());
+    const std::size_t columns = static_cast<std::size_t>(layers_[layer].linear[projection].columns);
+    for (int first = 0, end; first < count; first = end) {
+        end = end_of_adapter(first, count);
+        if (!tokens_[first].adapter) continue;
+        const auto& targets = tokens_[first].adapter->at(layer, projection);
+        for (std::size_t i = 0; i < targets.size(); ++i) {
+            const LowRank& target = targets[i];
+            const int begin = std::max(first_tile, target.first_tile);
+            const int tiles = std::min(last_tile, target.first_tile + target.tiles) - begin;
+            if (tiles <= 0) continue;
+            const std::size_t at = static_cast<std::size_t>(begin - target.first_tile) * target.rank;
+            kernels_.project_up(&target.up[at * kTile], tiles, target.rank,
+                                {&lanes_[lanes_at(first, i)], kMaxTargets * most_rank_}, end - first,
+                                {out + first * columns + begin * kTile, columns});
         }
-        sums += (end - first) * kTile;
-        first = end;
     }
 }
 

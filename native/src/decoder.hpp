@@ -123,7 +123,7 @@ class Decoder {
     void prepare(int layer, Projection projection, const float* x, int first, int last);
     void see_through_adapters(int layer, Projection projection, const float* x, int first, int last);
     void multiply_tile(int layer, Projection projection, int tile, float* out, bool add);
-    void add_adapters(int layer, Projection projection, int tile, int first, int rows, float* sums) const;
+    void add_adapters(int layer, Projection projection, int first_tile, int last_tile, float* out) const;
     // Where the tokens from `first` on that have its adapter end.
     int end_of_adapter(int first, int last) const;
     void write_logit_tile(int tile, float* logits);

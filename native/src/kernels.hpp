@@ -75,6 +75,15 @@ struct AttentionHead {
     float* mixed;               // [tokens, heads, head_dim] values, weighted but not yet divided by the total
 };
 
+// Rows of numbers that are `stride` apart.
+template <class Number>
+struct Rows {
+    Number* first;
+    std::size_t stride;
+
+    Number* row(int index) const { return first + index * stride; }
+};
+
 struct Kernels {
     const char* name;
     int panel_rows;  // that it likes best; at most kMaxPanel
@@ -99,9 +108,9 @@ struct Kernels {
     // lanes[row][0 .. rank) = scaling * down * x[row], down [rank, width]
     void (*project_down)(const Half* down, int rank, int width, float scaling, const float* const* x,
                          int count, float* const* lanes);
-    // out [count, kTile] += lanes * up, up [rank, kTile], lanes [count, rank] rows `stride` apart.
-    void (*project_up)(const Half* up, int rank, const float* lanes, std::size_t stride, int count,
-                       float* out);
+    // out [count, tiles * kTile] += lanes * up, up [tiles, rank, kTile], lanes [count, rank].
+    void (*project_up)(const Half* up, int tiles, int rank, Rows<const float> lanes, int count,
+                       Rows<float> out);
     // A tile's sums [count, kTile] become, or are added to, columns of rows that are `stride` apart.
     void (*put)(const float* sums, int count, float* out, std::size_t stride);
     void (*add)(const float* sums, int count, float* out, std::size_t stride);

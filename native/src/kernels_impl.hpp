@@ -102,13 +102,18 @@ void project_down(const Half* down, int rank, int width, float scaling, const fl
     for (; count > 0; --count, ++x, ++lanes) project_rows<1>(down, rank, width, scaling, x, lanes);
 }
 
-void project_up(const Half* up, int rank, const float* lanes, std::size_t stride, int count, float* out) {
-    for (int row = 0; row < count; ++row, lanes += stride, out += kTile) {
-        Floats total = Simd::load(out);
-        for (int lane = 0; lane < rank; ++lane) {
-            total = Simd::fused(Simd::fill(lanes[lane]), Simd::load(up + lane * kTile), total);
+void project_up(const Half* up, int tiles, int rank, Rows<const float> lanes, int count, Rows<float> out) {
+    for (int row = 0; row < count; ++row) {
+        const float* own = lanes.row(row);
+        float* place = out.row(row);
+        const Half* weights = up;
+        for (int tile = 0; tile < tiles; ++tile, place += kTile) {
+            Floats total = Simd::load(place);
+            for (int lane = 0; lane < rank; ++lane, weights += kTile) {
+                total = Simd::fused(Simd::fill(own[lane]), Simd::load(weights), total);
+            }
+            Simd::store(place, total);
         }
-        Simd::store(out, total);
     }
 }
 

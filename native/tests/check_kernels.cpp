@@ -210,8 +210,8 @@ void check_rows(const Kernels& own, const Kernels& portable) {
 }
 
 void check_adapters(const Kernels& own, const Kernels& portable) {
-    constexpr int width = 96, rank = 5, count = 6;
-    const auto down = halves(randoms(rank * width)), up = halves(randoms(rank * kTile));
+    constexpr int width = 96, rank = 5, count = 6, tiles = 3, stride = 4 * kTile;
+    const auto down = halves(randoms(rank * width)), up = halves(randoms(tiles * rank * kTile));
     const auto x = randoms(count * width);
     const float* inputs[count];
     std::vector<float> results[2];
@@ -222,8 +222,9 @@ void check_adapters(const Kernels& own, const Kernels& portable) {
         float* outputs[count];
         for (int i = 0; i < count; ++i) outputs[i] = &lanes[i * rank];
         kernels.project_down(down.data(), rank, width, 2.0f, inputs, count, outputs);
-        results[turn].assign(kTile, 1.0f);
-        kernels.project_up(up.data(), rank, lanes.data(), rank, 1, results[turn].data());
+        results[turn].assign(count * stride, 1.0f);
+        kernels.project_up(up.data(), tiles, rank, {lanes.data(), rank}, count,
+                           {results[turn].data(), stride});
         results[turn].insert(results[turn].end(), lanes.begin(), lanes.end());
     }
     expect_close("adapters", results[0], results[1]);
