@@ -106,7 +106,7 @@ def test_no_prompt_has_a_players_name_and_every_reply_has(
 
     async def scene(village: Village) -> list[Decision]:
         first = await turn(village, observation(said("hello", who=player), things=(near,)))
-        asked = said(f"I am {player}, please follow me", who=player)
+        asked = said("please follow me", who=player)
         return [*first, *await turn(village, observation(asked, things=(near,), snapshot_time=2.0))]
 
     decisions = play(rooms, scene)
@@ -116,7 +116,7 @@ def test_no_prompt_has_a_players_name_and_every_reply_has(
     assert not [text for text in shown if "home" in text.rpartition("<|im_start|>user")[2].casefold()]
     rooms.store.drain()
     (_, row) = rooms.store.recent_turns(GAME.game_id, "v1", 5)
-    assert row.context.endswith(f"{player} to Wren: I am {player}, please follow me")
+    assert row.context.endswith(f"{player} to Wren: please follow me")
     assert row.reply.startswith(f"[[ACTION:follow {player}]]")
 
 

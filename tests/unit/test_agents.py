@@ -5,6 +5,7 @@ import pytest
 from tiny_model import CHATML
 from townsfolk.agents import (
     ChatTemplate,
+    Disguise,
     PromptBuilder,
     RequestMatcher,
     Session,
@@ -13,7 +14,6 @@ from townsfolk.agents import (
     facts,
     occasion_in,
     offers_for,
-    told,
     unaided,
 )
 from townsfolk.agents.session import MAX_PLAYERS
@@ -245,7 +245,7 @@ def window(session: Session, *events: Event, persona: Persona = EXPLORER) -> str
     occasion = occasion_in(events)
     assert occasion
     assert session.view
-    return builder().window_text(session, occasion, told(session, session.view, occasion, persona))
+    return builder().window(session, session.view, occasion, persona, Disguise())
 
 
 def test_players_words_stay_one_line_and_hold_no_tag() -> None:

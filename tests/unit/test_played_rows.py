@@ -25,7 +25,7 @@ from townsfolk.types import (
     Turn,
     Verdict,
 )
-from townsfolk.types.stand_ins import STAND_INS
+from townsfolk.types.stand_ins import NO_WORDS
 
 
 def played(allowed: bool = True, **fields: object) -> PlayedTurn:
@@ -69,7 +69,7 @@ def test_rewards(turn: PlayedTurn, judged: tuple[float, float] | None) -> None:
 def test_a_row_names_nobody_and_nothing_in_it_contradicts() -> None:
     (row,) = rows_of_turns([played(ratings=(1,)), played()], frozenset({"zoe_99", "mia"}))
     name = row.reply.removeprefix("[[ACTION:follow ").partition("]]")[0]
-    assert name in STAND_INS
+    assert name in NO_WORDS
     assert name != "mia"
     assert row.reply == f"[[ACTION:follow {name}]] Right behind you, {name}."
     assert row.context == f"({name} hit you.)\n{name} to Ada: follow me, or mail (an address)"
@@ -102,7 +102,7 @@ def test_a_name_of_many_digits_is_a_name() -> None:
         update={"turn": turn.turn.model_copy(update={"context": "anna19951224 to Ada: hi"})}
     )
     (row,) = rows_of_turns([turn], frozenset({"anna19951224"}))
-    assert row.context.partition(" ")[0] in STAND_INS
+    assert row.context.partition(" ")[0] in NO_WORDS
 
 
 def test_who_only_stood_by_is_not_named() -> None:

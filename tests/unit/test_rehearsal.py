@@ -37,7 +37,7 @@ def test_a_row_is_the_prompt_that_is_served_and_a_reply_with_its_end(rehearsal: 
     row = rehearsal.row(row_of(observation().model_copy(update={"events": (said("hello"),)})))
     shown = rehearsal.decode(row.prompt)
     assert "You carry 4 bread." in shown
-    assert "Alice to Wren: hello" in shown
+    assert "sam to Wren: hello" in shown  # for Alice
     assert rehearsal.decode(row.reply) == "[[ACTION:wave]] Hello."
     assert rehearsal.decode(row.reply[: row.acts]) == "[[ACTION:wave]]"
     assert rehearsal.decode(row.prompt[: row.shared]) in shown
@@ -79,7 +79,7 @@ def test_rows_are_written_anew_where_knowledge_or_room_changed(rehearsal: Rehear
 
 def test_what_is_remembered_is_told(rehearsal: Rehearsal) -> None:
     seen = observation().model_copy(update={"events": (said("hello"),)})
-    assert "Alice fell in a cave." in rehearsal.decode(
+    assert "sam fell in a cave." in rehearsal.decode(
         rehearsal.row(row_of(seen, remembers="fell in a cave")).prompt
     )
 

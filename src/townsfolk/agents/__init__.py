@@ -1,6 +1,6 @@
 """3 ONE TURN: what a villager knows, what it may do now, and the prompt made from both."""
 
-from townsfolk.agents.disguise import disguised
+from townsfolk.agents.disguise import Disguise
 from townsfolk.agents.hints import RequestMatcher, as_named, called_in, facts
 from townsfolk.agents.occasion import Occasion, occasion_in
 from townsfolk.agents.offers import is_weighty, offers_for
@@ -13,6 +13,7 @@ from townsfolk.agents.words import echoes, recites, spoken
 
 __all__ = [
     "ChatTemplate",
+    "Disguise",
     "Occasion",
     "PromptBuilder",
     "RequestMatcher",
@@ -21,7 +22,6 @@ __all__ = [
     "Window",
     "as_named",
     "called_in",
-    "disguised",
     "echoes",
     "facts",
     "is_weighty",

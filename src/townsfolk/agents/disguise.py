@@ -1,40 +1,118 @@
-"""What a villager sees and is told -> the same with stand-ins for players' names: so its prompt has it.
+"""One turn's players by other names: what a model is told has stand-ins, what comes of it their own.
 
-It refuses to know what becomes of it; the names in a reply are put back by who asked for it.
+It refuses to know how a prompt is written and what may be done.
 """
 
-from collections.abc import Iterator
-from dataclasses import replace
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from townsfolk.agents.occasion import Occasion
-from townsfolk.agents.session import View
-from townsfolk.types import Thing
-from townsfolk.types.stand_ins import StandIns, retold
+from townsfolk.agents.offers import HOME
+from townsfolk.agents.session import Past, Session, View
+from townsfolk.types import Offer, words
+from townsfolk.types.stand_ins import replaced, retold
+
+SHORTEST = 3
+"""Letters that a name called by less must have: `steve` is steve_99, `me` is not me_2."""
 
 
-def disguised(view: View, occasion: Occasion, name: str, names: StandIns) -> tuple[View, Occasion]:
-    """`view` and `occasion` of the villager called `name`; whoever is new to it gets a stand-in."""
-    others = frozenset((name, *_called(view)))
+@dataclass(frozen=True)
+class Disguise:
+    """Those who are here, or whom the villager deals with, and what stands in for their names.
 
-    def stand_in(who: str) -> str:
-        return (
-            who if who in others or ":" in who else names.of(who, others)
-        )  # villagers and mobs speak and hit
+    Attributes:
+        names: player -> stand-in.
+        things: what is spoken of here beside them, as `words` has it: no player is meant by such a word.
+        villager: its name; it never means a player.
+    """
 
-    player = stand_in(occasion.player)
-    for it in view.around.things:
-        if it.kind == "player":
-            stand_in(it.name)  # all of them, before what is written anywhere is told again
-    me = view.me.model_copy(update={"doing": names.hidden(view.me.doing)})
-    around = retold(view.around, stand_in, names.hidden)
-    return replace(view, me=me, around=around), replace(
-        occasion, player=player, text=names.hidden(occasion.text)
-    )
+    names: Mapping[str, str] = field(default_factory=dict)
+    things: Collection[str] = ()
+    villager: str = ""
+
+    @classmethod
+    def of(cls, session: Session, view: View, occasion: Occasion, plain: Collection[str] = ()) -> "Disguise":
+        """For one turn; whoever is new to the villager gets a stand-in.
+
+        Args: plain: further words in which no player is meant, though one is called so.
+        """
+        beings = {session.name, *(it.name for it in view.around.things if it.kind != "player")}
+        spoken_with = occasion.player if ":" not in occasion.player and occasion.player not in beings else ""
+        near = (it.name for it in view.around.things if it.kind == "player")
+        dealt_with = (it for it in f"{view.me.doing} {session.did}".split() if it in session.memories)
+        here = tuple(dict.fromkeys((spoken_with, *near, *dealt_with)))
+        texts = tuple(_others(view, session.name))
+        spoken_of = _tokens(" ".join((occasion.text, *texts))) - {name.casefold() for name in here}
+        things = frozenset(plain).union(*map(words, texts))
+        return cls(session.names.given(here, spoken_of), things, session.name)
+
+    def name(self, player: str) -> str:
+        """Their stand-in; what is no player's name stays."""
+        return self.names.get(player, player) if player != HOME else HOME
+
+    def view(self, view: View) -> View:
+        """The same with stand-ins; what is written anywhere stays."""
+        around = retold(view.around, self.name, str)
+        return replace(view, me=view.me.model_copy(update={"doing": self.tag(view.me.doing)}), around=around)
+
+    def occasion(self, occasion: Occasion) -> Occasion:
+        """The same with stand-ins, also for whom it calls by a shorter name, `steve` for steve_99."""
+        return replace(occasion, player=self.name(occasion.player), text=self.hidden(occasion.text))
+
+    def past(self, past: Past) -> Past:
+        """The same with stand-ins."""
+        return replace(past, did=self.tag(past.did))
+
+    def offers(self, offers: Iterable[Offer]) -> tuple[Offer, ...]:
+        """The same with stand-ins to choose from."""
+        return tuple(
+            offer.model_copy(
+                update={
+                    "slots": tuple(
+                        slot.model_copy(update={"choices": tuple(map(self.name, slot.choices))})
+                        for slot in offer.slots
+                    )
+                }
+            )
+            for offer in offers
+        )
+
+    def tag(self, inside: str) -> str:
+        """An action as a tag has it, with stand-ins."""
+        action, *arguments = inside.split(" ")
+        return " ".join((action, *map(self.name, arguments)))
+
+    def hidden(self, text: str) -> str:
+        """Words of somebody, with stand-ins for those whom they name."""
+        called = {_shortened(player): own for player, own in self.names.items()} | dict(self.names)
+        return replaced(text, {name: own for name, own in called.items() if not self._means_a_thing(name)})
+
+    def named(self, text: str) -> str:
+        """Words of the villager, with players' own names again."""
+        players = {own: player for player, own in self.names.items() if own != self.villager}
+        return replaced(text, players, before=r"\w:-")
+
+    def _means_a_thing(self, name: str) -> bool:
+        only = words(name)
+        return len(only) == 1 and only[0] in self.things
 
 
-def _called(view: View) -> Iterator[str]:
-    """Whatever is no player."""
-    beings: Iterator[Thing] = (it for it in view.around.things if it.kind in ("villager", "mob"))
-    for being in beings:
-        yield being.name
-        yield being.title
+def _others(view: View, villager: str) -> Iterator[str]:
+    """Names and texts of whatever is no player."""
+    yield villager
+    yield from (stack.name for stack in view.me.inventory)
+    yield from (f"{it.name} {it.title}" for it in view.around.things if it.kind != "player")
+    yield from (f"{node.name} {node.title} {node.text}" for node in view.around.nodes)
+
+
+def _tokens(text: str) -> frozenset[str]:
+    """Words in lower case; of `default:apple_tree` also apple_tree."""
+    plain = text.casefold()
+    return frozenset((*re.findall(r"\w+", plain), *re.findall(r"[^\W_]+", plain)))
+
+
+def _shortened(player: str) -> str:
+    """What others call a player with a number."""
+    short = player.rstrip("0123456789_-")
+    return short if len(short) >= SHORTEST else player

@@ -6,6 +6,7 @@ from townsfolk.agents.session import View
 from townsfolk.types import ActionSpec, ArgKind, ArgSpec, Offer, Slot
 
 MAX_CHOICES = 24
+HOME = "home"
 _THINGS = frozenset({ArgKind.CARRIED, ArgKind.DROPPED, ArgKind.NODE})
 
 
@@ -54,7 +55,7 @@ def _choices(arg: ArgSpec, view: View) -> Iterable[str]:
         return (node.name for node in view.around.nodes)
     if arg.kind is ArgKind.PLACE:
         return (
-            "home",
+            HOME,
             *_named(view, "player", "villager", "mob"),
             *(node.name for node in view.around.nodes),
         )

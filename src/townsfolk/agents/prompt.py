@@ -7,8 +7,10 @@ it is full, the older half of the windows goes at once and the rest is prefilled
 import re
 from collections.abc import Callable, Sequence
 
+from townsfolk.agents.disguise import Disguise
 from townsfolk.agents.occasion import Occasion
-from townsfolk.agents.session import Session, Window
+from townsfolk.agents.scene import told
+from townsfolk.agents.session import Session, View, Window
 from townsfolk.agents.template import ChatTemplate
 from townsfolk.agents.words import heard
 from townsfolk.errors import InvalidRequest
@@ -73,6 +75,14 @@ class PromptBuilder:
             f"the persona and the system messages fill the {self.max_tokens} tokens of a prompt: shorten "
             "them, or raise engine.max_context"
         )
+
+    def window(
+        self, session: Session, view: View, occasion: Occasion, persona: Persona, disguise: Disguise
+    ) -> str:
+        """This turn's context window: what the villager is told, and what happened, as `disguise` has it."""
+        past = disguise.past(session.past(occasion.player))
+        view, occasion = disguise.view(view), disguise.occasion(occasion)
+        return self.window_text(session, occasion, told(past, view, occasion, persona))
 
     def window_text(self, session: Session, occasion: Occasion, told: Sequence[str]) -> str:
         """This turn's context window: the sentences `told` of the scene, and what happened.

@@ -9,25 +9,21 @@ from collections.abc import Iterable, Sequence
 
 from townsfolk.agents.hints import MAX_SIGN, facts, knowledge
 from townsfolk.agents.occasion import Occasion
-from townsfolk.agents.session import Session, View
+from townsfolk.agents.session import Past, View
 from townsfolk.agents.words import call, without_asides
-from townsfolk.types import Event, EventKind, Memory, Node, Persona, SelfState, Thing, words
+from townsfolk.types import Event, EventKind, Node, Persona, SelfState, Thing, words
 
 MOST_NEAR, MOST_CARRIED, MOST_BUILT = 12, 10, 6
 MOST_DANGERS, MOST_REMEMBERED = 2, 2
 
 
-def told(session: Session, view: View, occasion: Occasion, persona: Persona) -> list[str]:
-    """What the persona is told at this turn; some of the sentences may be empty.
-
-    Args:
-        view, occasion: players in them go by the session's stand-ins.
-    """
-    remembered = _remembered(occasion.player, session.memories.get(session.names.named(occasion.player)))
+def told(past: Past, view: View, occasion: Occasion, persona: Persona) -> list[str]:
+    """What the persona is told at this turn; some of the sentences may be empty."""
+    remembered = _remembered(occasion.player, past)
     if persona.unaided:
-        known = knowledge(occasion.text, persona, session.name)
-        return [*_state(view), *_whole(view, occasion, session), remembered, *known]
-    touched = facts(occasion.text, view, persona, session.name) if occasion.speech else ()
+        known = knowledge(occasion.text, persona, past.name)
+        return [*_state(view), *_whole(view, occasion, past), remembered, *known]
+    touched = facts(occasion.text, view, persona, past.name) if occasion.speech else ()
     return [*_state(view), *_dangers(view), remembered, *touched]
 
 
@@ -42,28 +38,26 @@ def _dangers(view: View) -> list[str]:
     return [f"A {place}: danger!" for place in places]
 
 
-def _remembered(player: str, memory: Memory | None) -> str:
-    kept = [fact for fact in memory.facts if not fact.startswith("said")] if memory else []
-    return f"{player} {' and '.join(kept[-MOST_REMEMBERED:])}." if kept else ""
+def _remembered(player: str, past: Past) -> str:
+    return f"{player} {' and '.join(past.kept[-MOST_REMEMBERED:])}." if past.kept else ""
 
 
-def _whole(view: View, occasion: Occasion, session: Session) -> list[str]:
+def _whole(view: View, occasion: Occasion, past: Past) -> list[str]:
     """What is near, carried, under way and done, and what players hold and placed here."""
     armed = [it for it in view.around.things if it.kind == "player" and it.held]
     return [
         _listed("Near:", _near(view, occasion)),
         _listed("You carry", _carried(view.me)),
         f"You do: {view.me.doing}." if view.me.doing else "",
-        _did(session, occasion),
+        _did(past, occasion),
         *(f"{it.name} holds {call(it.held)}." for it in armed),
-        _listed(f"{occasion.player} built", _built(session.names.named(occasion.player), session.placed)),
+        _listed(f"{occasion.player} built", _built(past.placed)),
     ]
 
 
-def _did(session: Session, occasion: Occasion) -> str:
+def _did(past: Past, occasion: Occasion) -> str:
     """Who goes on by itself goes on from there; who is spoken to answers what is said."""
-    did = session.names.hidden(session.did) if occasion.kind is EventKind.TICK else ""
-    return f"You did: {did}." if did else ""
+    return f"You did: {past.did}." if past.did and occasion.kind is EventKind.TICK else ""
 
 
 def _listed(begin: str, parts: Sequence[str]) -> str:
@@ -92,9 +86,8 @@ def _carried(me: SelfState) -> list[str]:
     return [f"{stack.count} {call(stack.name)}" for stack in me.inventory[:MOST_CARRIED]]
 
 
-def _built(player: str, placed: Iterable[Event]) -> list[str]:
+def _built(placed: Iterable[Event]) -> list[str]:
     counts: Counter[str] = Counter()
     for event in placed:
-        if event.who == player:
-            counts[event.name] += event.count or 1
+        counts[event.name] += event.count or 1
     return [f"{count} {call(name)}" for name, count in counts.most_common(MOST_BUILT)]

@@ -3,13 +3,13 @@
 import math
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from townsfolk.agents.words import call
 from townsfolk.errors import InvalidRequest
 from townsfolk.types import Event, EventKind, Memory, Observation, SelfState, Surroundings
-from townsfolk.types.stand_ins import StandIns
+from townsfolk.types.stand_ins import StandIns, replaced
 
 MAX_FACTS = 8
 MAX_PLACED = 64
@@ -34,11 +34,30 @@ class Window:
 
     Attributes:
         confidant: the player whom it was said to alone; empty: all may hear of it.
+        about: players who were there, or were spoken of.
     """
 
     text: str
     reply: str
     confidant: str = ""
+    about: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Past:
+    """What a villager has in mind when it deals with one player.
+
+    Attributes:
+        name: the villager's.
+        kept: of the player, without their name.
+        placed: what the player built near lately.
+        did: the action that the villager ended well last, as a tag has it.
+    """
+
+    name: str
+    kept: tuple[str, ...] = ()
+    placed: tuple[Event, ...] = ()
+    did: str = ""
 
 
 class Session:
@@ -50,14 +69,15 @@ class Session:
         memories: player -> what is remembered of them.
         placed: what players built near it lately.
         did: the action that it ended well last, as a tag has it.
+        said: its last reply.
         restored: whether `windows` and `memories` go on from what was stored.
-        names: the stand-ins of players in what the villager's model is told; all else here has their own.
+        names: the stand-ins of players in what the villager's model is told, `windows` among it; all else
+            here has their own names.
     """
 
-    def __init__(self, game_id: str, villager_id: str, size: int, plain: Collection[str] = ()) -> None:
-        """Args: size: turns kept. plain: words in which no player is meant, though one is called so."""
+    def __init__(self, game_id: str, villager_id: str, size: int) -> None:
         self.game_id, self.villager_id = game_id, villager_id
-        self.names = StandIns(villager_id, plain=plain)
+        self.names = StandIns()
         self.name = self.persona = ""
         self.view: View | None = None
         self.windows: deque[Window] = deque(maxlen=size)
@@ -65,7 +85,7 @@ class Session:
         self.first_window = 0
         self.memories: dict[str, Memory] = {}
         self.placed: deque[Event] = deque(maxlen=MAX_PLACED)
-        self.did = ""
+        self.did = self.said = ""
         self.restored = False
         self._last_event_at = -math.inf
 
@@ -78,7 +98,9 @@ class Session:
         """Take back what an earlier run of the service stored, with players' own names."""
         by_age = sorted(memories, key=lambda memory: memory.last_seen)
         self.memories = {memory.player: memory for memory in by_age}
-        self.windows.extend(self._disguised(list(windows)))
+        for window in windows:
+            self.windows.append(self._disguised(window))
+            self.said = window.reply
         self.restored = True
 
     def observe(self, observation: Observation) -> View:
@@ -131,13 +153,18 @@ class Session:
             del self.memories[next(iter(self.memories))]
         return list(changed.values())
 
+    def past(self, player: str) -> Past:
+        """What it has in mind when it deals with `player`; "": with nobody."""
+        memory = self.memories.get(player)
+        kept = tuple(fact for fact in memory.facts if not fact.startswith("said")) if memory else ()
+        return Past(self.name, kept, tuple(it for it in self.placed if it.who == player), self.did)
+
     def forget(self, player: str) -> None:
         """Keep nothing in mind of `player`, nor any turn that names them."""
         self.memories.pop(player, None)
         self.placed = deque((it for it in self.placed if it.who != player), maxlen=self.placed.maxlen)
         self.did = "" if player in self.did else self.did
-        called = (player, self.names.of(player))
-        kept = (it for it in self.windows if not any(name in f"{it.text} {it.reply}" for name in called))
+        kept = (it for it in self.windows if player not in it.about)
         self.windows, self.first_window = deque(kept, maxlen=self._size), 0
         self.names.forget(player)
 
@@ -153,13 +180,13 @@ class Session:
             self.first_window = max(0, self.first_window - 1)
         self.windows.append(window)
 
-    def _disguised(self, windows: Sequence[Window]) -> list[Window]:
-        whole = " ".join(f"{window.text} {window.reply}" for window in windows)
-        for player in {*self.memories, *(window.confidant for window in windows)}:
-            if player in whole:
-                self.names.of(player)
-        hidden = self.names.hidden
-        return [replace(it, text=hidden(it.text), reply=hidden(it.reply)) for it in windows]
+    def _disguised(self, window: Window) -> Window:
+        """A stored turn. It tells alone whom it was with, so all who are remembered are looked for."""
+        whole = f"{window.text} {window.reply}".casefold()
+        about = [it for it in (*self.memories, window.confidant) if it and it.casefold() in whole]
+        names = self.names.given(about, {self.name.casefold()})
+        text, reply = replaced(window.text, names), replaced(window.reply, names)
+        return replace(window, text=text, reply=reply, about=frozenset(about))
 
     def _grown(self, event: Event, fact: str) -> Memory:
         old = self.memories.get(event.who) or Memory(

@@ -65,7 +65,9 @@ class TurnRow(Base):
     persona: Mapped[str] = _id("the persona that answered")
     adapter_hash: Mapped[str] = mapped_column(HASH, doc="content hash; empty: the base model alone")
     player: Mapped[str] = _id("who was answered; empty: nobody spoke")
-    context: Mapped[str] = mapped_column(Text, doc="the context window's text, as the model saw it")
+    context: Mapped[str] = mapped_column(
+        Text, doc="the context window's text; for players' names the model saw stand-ins"
+    )
     reply: Mapped[str] = mapped_column(Text, doc="all that was decoded, tags included")
     started_at: Mapped[float] = mapped_column(Float, doc="when the turn was asked for")
     queue_ms: Mapped[float] = mapped_column(Float, doc="waiting for the engine")

@@ -100,7 +100,6 @@ class OperatorDesk:
 
     def _live(self, state: GameState, session: Session) -> LiveVillager:
         me = session.view.me if session.view else None
-        last = session.windows[-1] if session.windows else None
         return LiveVillager(
             game_id=session.game_id,
             villager_id=session.villager_id,
@@ -112,7 +111,7 @@ class OperatorDesk:
             hp=me.hp if me else 0,
             hp_max=me.hp_max if me else 0,
             doing=me.doing if me else "",
-            said=session.names.named(last.reply, session.name) if last else "",
+            said=session.said,
         )
 
     def _activity(self, state: GameState, session: Session) -> Activity:

@@ -199,8 +199,7 @@ class Examiner:
         return self._rooms.engine.score((*row.prompt, *row.reply[:-1]), adapter, wanted=len(row.reply))
 
     async def _play(self, case: Case) -> Played:
-        state, started = GameState(self._game), time.monotonic()
-        session = self._met(case, state)
+        state, session, started = GameState(self._game), self._met(case), time.monotonic()
         view = session.observe(case.observation)
         events = session.news(case.observation.events)
         session.remember(events)
@@ -212,10 +211,10 @@ class Examiner:
         turn = await self._turns.run(state, session, persona, view, cause, session.villager_id, lambda: None)
         return _played(case, turn, await state.take(0), (time.monotonic() - started) * 1000)
 
-    def _met(self, case: Case, state: GameState) -> Session:
+    def _met(self, case: Case) -> Session:
         """A session of a villager that nobody has spoken with, but for what the case remembers."""
         self._met_so_far += 1
-        session = Session(GAME_ID, f"villager-{self._met_so_far}", 1, state.matcher.vocabulary)
+        session = Session(GAME_ID, f"villager-{self._met_so_far}", 1)
         if case.remembers:
             session.memories[case.player] = Memory(
                 game_id=GAME_ID,

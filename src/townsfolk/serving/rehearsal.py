@@ -9,7 +9,7 @@ import json
 from functools import cached_property
 from itertools import takewhile
 
-from townsfolk.agents import Occasion, PromptBuilder, Session, occasion_in, told, unaided
+from townsfolk.agents import Disguise, Occasion, PromptBuilder, Session, occasion_in, unaided
 from townsfolk.agents.prompt import told_in
 from townsfolk.agents.template import ChatTemplate
 from townsfolk.config import Settings
@@ -22,6 +22,7 @@ from townsfolk.serving.prompts import prompt_builder
 from townsfolk.training.data.rows import DataRow
 from townsfolk.training.stages.tokens import Ids, TokenRow
 from townsfolk.types import EventKind, Memory, Observation, Persona
+from townsfolk.types.stand_ins import NO_WORDS
 
 GAME = "rehearsal"
 
@@ -57,7 +58,7 @@ class Rehearsal:
             ConfigError: nothing in the row's observation is an occasion to speak or act.
         """
         persona = unaided(self._library.get(row.persona))
-        session, window = self._window(row, persona)
+        session, window, disguise = self._window(row, persona)
         prompt = tuple(self._prompts.build(session, persona, window))
         return TokenRow(
             id=row.id,
@@ -65,12 +66,12 @@ class Rehearsal:
             group=row.group,
             prompt=prompt,
             shared=_common(self._opening(persona), prompt),
-            reply=self._reply(row.reply),
-            acts=self._acts(row.reply),
-            rejected=self._reply(row.rejected) if row.rejected else (),
+            reply=self._reply(disguise.hidden(row.reply)),
+            acts=self._acts(disguise.hidden(row.reply)),
+            rejected=self._reply(disguise.hidden(row.rejected)) if row.rejected else (),
             reward=row.reward,
             weight=row.weight,
-            said=_said(row),
+            said=disguise.hidden(_said(row)),
         )
 
     def window(self, row: DataRow) -> str:
@@ -85,7 +86,7 @@ class Rehearsal:
     def fingerprint(self) -> str:
         """Changes when rows would become other tokens: caches of TokenRows are keyed by it."""
         personas = [persona.model_dump_json() for _, persona in sorted(self._library.personas.items())]
-        made_of = [self.template_hash, self._prompts.max_tokens, *personas]
+        made_of = [self.template_hash, self._prompts.max_tokens, *NO_WORDS, *personas]
         return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
 
     @property
@@ -98,12 +99,13 @@ class Rehearsal:
         """The base model's."""
         return self._prompts.template
 
-    def _window(self, row: DataRow, persona: Persona) -> tuple[Session, str]:
+    def _window(self, row: DataRow, persona: Persona) -> tuple[Session, str, Disguise]:
         if row.observation is None:
-            return Session(GAME, row.id, 1), row.context
+            return Session(GAME, row.id, 1), row.context, Disguise()
         session, occasion = _seen(row, row.observation)
         view = session.observe(row.observation)
-        return session, self._prompts.window_text(session, occasion, told(session, view, occasion, persona))
+        disguise = Disguise.of(session, view, occasion)
+        return session, self._prompts.window(session, view, occasion, persona, disguise), disguise
 
     def _reply(self, text: str) -> Ids:
         return (*self.tokenizer.encode(text), self.tokenizer.eos_id)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from townsfolk.agents import Occasion, PromptBuilder, Session, View, Window, disguised, told
+from townsfolk.agents import Disguise, Occasion, PromptBuilder, Session, View, Window
 from townsfolk.config import AgentSettings
 from townsfolk.engine import GenerationRequest, TokenEvent
 from townsfolk.errors import Busy
@@ -94,20 +94,21 @@ class TurnRunner:
         Raises:
             Busy, ModelError, AdapterError: nothing was decided, or not all of it.
         """
+        occasion = cause.occasion
         adapter = self.shelf.hash_of(persona.name, session.key)
         own, persona = persona, as_served(persona, adapter)
         turn = Delivery(self.policy, state, session, persona, view, cause, turn_id)
-        view, occasion = disguised(view, cause.occasion, session.name, session.names)
-        text = self.prompts.window_text(session, occasion, told(session, view, occasion, persona))
+        disguise = Disguise.of(session, view, occasion, state.matcher.vocabulary)
+        window = partial(self.prompts.window, session, view, occasion, persona)
+        shown, context = window(disguise), window(Disguise())
         offers = Offering(self.policy, state, own, persona, occasion, view).offers()
-        named = partial(session.names.named, villager=session.name)
         draft, started = Draft(), time.time()
         parts = self.generator.parts(
             draft,
             sequences_of(session.key)[not occasion.speech],
-            self.prompts.build(session, persona, text, cause.occasion.player),
+            self.prompts.build(session, persona, shown, occasion.player),
             adapter,
-            offers,
+            disguise.offers(offers),
             persona.sampling,
             speech=occasion.speech,
             optional=persona.unaided,
@@ -116,12 +117,15 @@ class TurnRunner:
         async for part in parts:
             if not turn.sent:
                 on_first_part()
-            turn.deliver(part.told_by(named))
+            turn.deliver(part.told_by(disguise.named))
         turn.close(draft.finish)
-        if draft.text:
-            confidant = cause.occasion.player if occasion.private else ""
-            session.add_window(Window(text, draft.text, confidant), persona.history)
-        return turn.record(named(text), replace(draft, text=named(draft.text)), adapter, started)
+        reply = disguise.named(draft.text)
+        if reply:
+            confidant = occasion.player if occasion.private else ""
+            about = frozenset(disguise.names)
+            session.add_window(Window(shown, draft.text, confidant, about), persona.history)
+            session.said = reply
+        return turn.record(context, replace(draft, text=reply), adapter, started)
 
 
 def sequences_of(villager: str) -> tuple[str, str]:

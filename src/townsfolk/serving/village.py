@@ -144,7 +144,8 @@ class Village:
     async def _observe(self, state: GameState, observation: Observation, new: dict[str, Session]) -> None:
         villager = observation.villager_id
         session = state.session(villager) or state.admit(
-            new.get(villager) or await self._open_session(state, villager)  # it has just made way for others
+            new.get(villager)
+            or await self._open_session(state, observation)  # it has just made way for others
         )
         session.observe(observation)
         events = session.news(observation.events)
@@ -157,14 +158,15 @@ class Village:
 
     async def _new_sessions(self, state: GameState, seen: Sequence[Observation]) -> dict[str, Session]:
         """Of those seen that have none; all at once, so that many wait no longer than one."""
-        new = sorted({observation.villager_id for observation in seen} - state.sessions.keys())
-        opened = await asyncio.gather(*(self._open_session(state, villager) for villager in new))
+        new = {it.villager_id: it for it in seen if it.villager_id not in state.sessions}
+        opened = await asyncio.gather(*(self._open_session(state, it) for it in new.values()))
         return dict(zip(new, opened, strict=True))
 
-    async def _open_session(self, state: GameState, villager_id: str) -> Session:
+    async def _open_session(self, state: GameState, seen: Observation) -> Session:
         """A session with what the store kept of the villager; an empty one while the database is away."""
         windows = self._rooms.settings.agents.context_windows
-        session = Session(state.game.game_id, villager_id, windows, state.matcher.vocabulary)
+        session = Session(state.game.game_id, seen.villager_id, windows)
+        session.name = seen.name  # whom no player's stand-in must be taken for
         where = (session.game_id, session.villager_id)
         try:
             async with asyncio.timeout(PAST_WAIT_S):

@@ -146,9 +146,9 @@ class Turn(Message):
     """Empty: the base model alone."""
     player: str
     context: str
-    """The text of this turn's context window, as the model saw it."""
+    """The text of this turn's context window; where it has players' names, the model saw stand-ins."""
     reply: str
-    """All that was decoded, tags included."""
+    """All that was decoded, tags included, with players' names."""
     actions: tuple[Action, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     """One per action, in order."""

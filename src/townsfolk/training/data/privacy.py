@@ -34,7 +34,10 @@ class Mask:
         """`text` without names."""
         if self._pattern is None:
             return text
-        return self._pattern.sub(lambda found: self._stand_ins.of(found[0]), text)
+        return self._pattern.sub(lambda found: self._stand_in(found[0]), text)
+
+    def _stand_in(self, player: str) -> str:
+        return self._stand_ins.given([player])[player]
 
     def text(self, text: str) -> str:
         """`text` without names and addresses. Names go first: "anna19951224" holds no telephone number."""
