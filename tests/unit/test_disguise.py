@@ -19,7 +19,7 @@ from townsfolk.agents import (
 from townsfolk.interpreter import defuse
 from townsfolk.personas import PersonaLibrary
 from townsfolk.types import EventKind, Memory, Offer, Slot, Thing
-from townsfolk.types.stand_ins import NO_WORDS, StandIns, replaced
+from townsfolk.types.stand_ins import MOST, NO_WORDS, StandIns, replaced
 from world import APPLE, WELL, WOLF, event, me, observation, said
 
 NAME = "go_home_now"
@@ -66,6 +66,13 @@ def test_of_too_many_the_one_not_met_for_longest_makes_way() -> None:
     (robbed,) = names.given(["new"]).values()
     assert robbed in NO_WORDS
     assert names.given(players[:1]) == kept
+
+
+def test_crowds_that_come_and_go_fill_no_memory() -> None:
+    names = StandIns()
+    for crowd in range(20):
+        names.given(f"player_{crowd}_{n}" for n in range(48))
+    assert len(names._given) <= MOST
 
 
 def test_nobody_has_no_stand_in() -> None:
@@ -154,6 +161,8 @@ def test_home_is_a_place_even_if_a_player_is_called_so() -> None:
     disguise, _, _ = worn(Session("game", "v1", size=8), said("hi"), things=(near("home"), NAMED))
     offer = Offer(name="goto", slots=(Slot(kind="choice", choices=("home", NAME)),))
     assert disguise.offers([offer])[0].slots[0].choices == ("home", disguise.name(NAME))
+    assert disguise.tag("goto home") == "goto home"
+    assert disguise.name("home") in NO_WORDS
 
 
 def test_a_villager_that_is_called_as_a_stand_in_is_not_taken_for_a_player() -> None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from townsfolk.agents.occasion import Occasion
 from townsfolk.agents.offers import HOME
 from townsfolk.agents.session import Past, Session, View
-from townsfolk.types import Offer, words
-from townsfolk.types.stand_ins import replaced, retold
+from townsfolk.types import Offer, Thing, words
+from townsfolk.types.stand_ins import replaced
 
 SHORTEST = 3
 """Letters that a name called by less must have: `steve` is steve_99, `me` is not me_2."""
@@ -24,12 +24,10 @@ class Disguise:
     Attributes:
         names: player -> stand-in.
         things: what is spoken of here beside them, as `words` has it: no player is meant by such a word.
-        villager: its name; it never means a player.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
     things: Collection[str] = ()
-    villager: str = ""
 
     @classmethod
     def of(cls, session: Session, view: View, occasion: Occasion, plain: Collection[str] = ()) -> "Disguise":
@@ -45,16 +43,21 @@ class Disguise:
         texts = tuple(_others(view, session.name))
         spoken_of = _tokens(" ".join((occasion.text, *texts))) - {name.casefold() for name in here}
         things = frozenset(plain).union(*map(words, texts))
-        return cls(session.names.given(here, spoken_of), things, session.name)
+        return cls(session.names.given(here, spoken_of), things)
 
     def name(self, player: str) -> str:
         """Their stand-in; what is no player's name stays."""
-        return self.names.get(player, player) if player != HOME else HOME
+        return self.names.get(player, player)
+
+    def target(self, choice: str) -> str:
+        """The same for what may be chosen in a tag, where home is a place even if a player is called so."""
+        return choice if choice == HOME else self.name(choice)
 
     def view(self, view: View) -> View:
         """The same with stand-ins; what is written anywhere stays."""
-        around = retold(view.around, self.name, str)
-        return replace(view, me=view.me.model_copy(update={"doing": self.tag(view.me.doing)}), around=around)
+        me = view.me.model_copy(update={"doing": self.tag(view.me.doing)})
+        things = tuple(self._thing(it) if it.kind == "player" else it for it in view.around.things)
+        return replace(view, me=me, around=view.around.model_copy(update={"things": things}))
 
     def occasion(self, occasion: Occasion) -> Occasion:
         """The same with stand-ins, also for whom it calls by a shorter name, `steve` for steve_99."""
@@ -70,7 +73,7 @@ class Disguise:
             offer.model_copy(
                 update={
                     "slots": tuple(
-                        slot.model_copy(update={"choices": tuple(map(self.name, slot.choices))})
+                        slot.model_copy(update={"choices": tuple(map(self.target, slot.choices))})
                         for slot in offer.slots
                     )
                 }
@@ -81,7 +84,7 @@ class Disguise:
     def tag(self, inside: str) -> str:
         """An action as a tag has it, with stand-ins."""
         action, *arguments = inside.split(" ")
-        return " ".join((action, *map(self.name, arguments)))
+        return " ".join((action, *map(self.target, arguments)))
 
     def hidden(self, text: str) -> str:
         """Words of somebody, with stand-ins for those whom they name."""
@@ -90,8 +93,10 @@ class Disguise:
 
     def named(self, text: str) -> str:
         """Words of the villager, with players' own names again."""
-        players = {own: player for player, own in self.names.items() if own != self.villager}
-        return replaced(text, players, before=r"\w:-")
+        return replaced(text, {own: player for player, own in self.names.items()}, before=r"\w:-")
+
+    def _thing(self, player: Thing) -> Thing:
+        return player.model_copy(update={"name": self.name(player.name), "title": ""})
 
     def _means_a_thing(self, name: str) -> bool:
         only = words(name)

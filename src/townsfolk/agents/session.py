@@ -163,7 +163,7 @@ class Session:
         """Keep nothing in mind of `player`, nor any turn that names them."""
         self.memories.pop(player, None)
         self.placed = deque((it for it in self.placed if it.who != player), maxlen=self.placed.maxlen)
-        self.did = "" if player in self.did else self.did
+        self.did, self.said = ("" if player in text else text for text in (self.did, self.said))
         kept = (it for it in self.windows if player not in it.about)
         self.windows, self.first_window = deque(kept, maxlen=self._size), 0
         self.names.forget(player)

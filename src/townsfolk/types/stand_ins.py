@@ -6,10 +6,8 @@ datasets have them. It refuses to know which texts matter.
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import count
-
-from townsfolk.types.observation import Surroundings
 
 STAND_INS = ("sam", "mia", "tom", "Ada", "jo_9", "wren", "Kai", "bob2", "lena", "Rufus", "ivy", "max_power")
 """Whom authored rows are told of, in no order of anything."""
@@ -19,8 +17,8 @@ NO_WORDS = tuple(
     name for name in (*STAND_INS, *BYSTANDERS) if name.isalpha() and name not in ("ivy", "ruby", "wren")
 )
 """Those that a text has for a person alone; only these are given to others than who bears them."""
-
-Retell = Callable[[str], str]
+MOST = 64
+"""Players that are told apart though they are away."""
 
 
 class StandIns:
@@ -50,6 +48,8 @@ class StandIns:
             if not own or own.casefold() in taken:
                 own = self._new(player, present, self._unlike.union(taken))
             self._given[player] = own  # at the end: the first is the one not met for longest
+        while len(self._given) > max(MOST, len(present)):
+            del self._given[next(iter(self._given))]
         return {player: self._given[player] for player in present}
 
     def forget(self, player: str) -> None:
@@ -72,18 +72,6 @@ class StandIns:
         yield from (name for name in self._names if name not in self._given.values())
         yield from [own for own in self._given.values() if own in self._names]
         yield from (f"{name}{number}" for number in count(2) for name in self._names)
-
-
-def retold(near: Surroundings, name: Retell, text: Retell) -> Surroundings:
-    """The same surroundings: players by other names, and in other words what they may have written."""
-    things = tuple(
-        it.model_copy(
-            update={"name": name(it.name) if it.kind == "player" else it.name, "title": text(it.title)}
-        )
-        for it in near.things
-    )
-    nodes = tuple(it.model_copy(update={"text": text(it.text), "title": text(it.title)}) for it in near.nodes)
-    return near.model_copy(update={"things": things, "nodes": nodes})
 
 
 def replaced(text: str, names: Mapping[str, str], *, before: str = r"\w") -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from townsfolk.types import MAX_TEXT, Observation
-from townsfolk.types.stand_ins import StandIns, retold
+from townsfolk.types.stand_ins import StandIns
 
 MARKS = (
     (re.compile(r"\b(?:https?://|www\.)\S+", re.IGNORECASE), "(a link)"),
@@ -52,7 +52,16 @@ class Mask:
         def text(told: str) -> str:
             return self.text(told)[:MAX_TEXT]  # marks may be longer than what they stand for
 
-        near = seen.around and retold(seen.around, self.names, text)
+        near = seen.around
+        if near:
+            things = tuple(
+                it.model_copy(update={"name": self.names(it.name), "title": text(it.title)})
+                for it in near.things
+            )
+            nodes = tuple(
+                it.model_copy(update={"text": text(it.text), "title": text(it.title)}) for it in near.nodes
+            )
+            near = near.model_copy(update={"things": things, "nodes": nodes})
         events = tuple(
             it.model_copy(update={"who": self.names(it.who), "text": text(it.text)}) for it in seen.events
         )
