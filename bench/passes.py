@@ -75,11 +75,21 @@ def _interleaved(passes: dict[str, Pass], rounds: int) -> dict[str, list[float]]
     times: dict[str, list[float]] = {who: [] for who in passes}
     for _ in range(rounds + 1):
         for who, run in passes.items():
-            time.sleep(SETTLE_S)  # threads of the one before may still spin
+            _settle()
             start = time.perf_counter()
             run()
             times[who].append(time.perf_counter() - start)
     return {who: own[1:] for who, own in times.items()}  # the first is a warm-up
+
+
+def _settle() -> None:
+    """Threads of the one before may still spin.
+
+    Meanwhile this one is busy: on some virtual machines a core that slept takes milliseconds to wake.
+    """
+    until = time.perf_counter() + SETTLE_S
+    while time.perf_counter() < until:
+        pass
 
 
 def _row(name: str, times: Mapping[str, list[float]], limit: float) -> Row:
