@@ -96,6 +96,14 @@ def test_masked(text: str, masked: str) -> None:
     assert mask.text(text) == masked.replace("sam", mask.names("bob"))
 
 
+def test_however_many_are_named_each_keeps_one_stand_in() -> None:
+    players = [f"player_{n:02}" for n in range(40)]
+    text = Mask(players, salt="x").text(" ".join((*players, *players)))
+    named = text.split()
+    assert named[:40] == named[40:]
+    assert len(set(named)) == 40
+
+
 def test_a_name_of_many_digits_is_a_name() -> None:
     turn = played(ratings=(1,))
     turn = turn.model_copy(

@@ -26,7 +26,7 @@ class Mask:
 
     def __init__(self, players: Iterable[str], salt: str) -> None:
         names = sorted(set(players), key=len, reverse=True)
-        self._stand_ins = StandIns(salt, unlike=names)
+        self._stand_ins, self._given = StandIns(salt, unlike=names), dict[str, str]()
         alternatives = "|".join(map(re.escape, names))
         self._pattern = re.compile(rf"(?<![\w-])(?:{alternatives})(?![\w-])") if names else None
 
@@ -37,7 +37,9 @@ class Mask:
         return self._pattern.sub(lambda found: self._stand_in(found[0]), text)
 
     def _stand_in(self, player: str) -> str:
-        return self._stand_ins.given([player])[player]
+        if player not in self._given:
+            self._given = self._stand_ins.given((*self._given, player))
+        return self._given[player]
 
     def text(self, text: str) -> str:
         """`text` without names and addresses. Names go first: "anna19951224" holds no telephone number."""
