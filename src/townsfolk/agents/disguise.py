@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from townsfolk.agents.occasion import Occasion
 from townsfolk.agents.offers import HOME
 from townsfolk.agents.session import Past, Session, View
-from townsfolk.types import Offer, Thing, words
+from townsfolk.types import Offer, Slot, Thing, words
 from townsfolk.types.stand_ins import replaced
 
 SHORTEST = 3
@@ -70,15 +70,7 @@ class Disguise:
     def offers(self, offers: Iterable[Offer]) -> tuple[Offer, ...]:
         """The same with stand-ins to choose from."""
         return tuple(
-            offer.model_copy(
-                update={
-                    "slots": tuple(
-                        slot.model_copy(update={"choices": tuple(map(self.target, slot.choices))})
-                        for slot in offer.slots
-                    )
-                }
-            )
-            for offer in offers
+            offer.model_copy(update={"slots": tuple(map(self._slot, offer.slots))}) for offer in offers
         )
 
     def tag(self, inside: str) -> str:
@@ -94,6 +86,9 @@ class Disguise:
     def named(self, text: str) -> str:
         """Words of the villager, with players' own names again."""
         return replaced(text, {own: player for player, own in self.names.items()}, before=r"\w:-")
+
+    def _slot(self, slot: Slot) -> Slot:
+        return slot.model_copy(update={"choices": tuple(map(self.target, slot.choices))})
 
     def _thing(self, player: Thing) -> Thing:
         return player.model_copy(update={"name": self.name(player.name), "title": ""})

@@ -7,6 +7,7 @@ picks and fills it in. The hints are suggestions in the prompt, never orders: th
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 
 from townsfolk.agents.session import View
 from townsfolk.agents.words import SLOTS, call, phrase_words, without_asides
@@ -44,7 +45,7 @@ class RequestMatcher:
             for name, its in _words_by_action(self._phrases).items()
         }
 
-    @property
+    @cached_property
     def vocabulary(self) -> frozenset[str]:
         """The words that things are asked for with."""
         return frozenset(self._weight) - SLOTS

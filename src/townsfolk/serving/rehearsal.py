@@ -60,14 +60,15 @@ class Rehearsal:
         persona = unaided(self._library.get(row.persona))
         session, window, disguise = self._window(row, persona)
         prompt = tuple(self._prompts.build(session, persona, window))
+        reply = disguise.hidden(row.reply)
         return TokenRow(
             id=row.id,
             persona=row.persona,
             group=row.group,
             prompt=prompt,
             shared=_common(self._opening(persona), prompt),
-            reply=self._reply(disguise.hidden(row.reply)),
-            acts=self._acts(disguise.hidden(row.reply)),
+            reply=self._reply(reply),
+            acts=self._acts(reply),
             rejected=self._reply(disguise.hidden(row.rejected)) if row.rejected else (),
             reward=row.reward,
             weight=row.weight,
