@@ -126,6 +126,18 @@ def test_a_child_goes_on_where_its_parent_stopped(home: Home, parent: Path, tmp_
     assert losses(tmp_path / "run")[0] < losses(parent)[0] - 1
 
 
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [("lora_rank", 4), ("lora_alpha", 32), ("target_modules", ("q_proj", "v_proj")), ("activated", True)],
+)
+def test_a_child_in_another_shape_is_refused(
+    home: Home, parent: Path, tmp_path: Path, name: str, asked: object
+) -> None:
+    config = config_for(home.served, tmp_path, parent=str(parent), **{name: asked})
+    with pytest.raises(ConfigError, match=f"^{name} .*leave {name} out"):
+        sft.run(config, home.served, rows_of(home.rows), quiet=True)
+
+
 def test_a_parent_of_another_base_is_refused(home: Home, parent: Path, tmp_path: Path) -> None:
     stranger = tmp_path / "stranger"
     stranger.mkdir()

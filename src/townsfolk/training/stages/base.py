@@ -135,6 +135,7 @@ def with_adapter(model: Any, served: ServedBase, config: RunConfig) -> tuple[Any
 
     Raises:
         AdapterError: the parent was not trained on this base model, or is no adapter.
+        ConfigError: it has another rank, scale or layers than `config` expressly asks for.
     """
     if not config.parent:
         torch.manual_seed(config.seed)
@@ -142,6 +143,7 @@ def with_adapter(model: Any, served: ServedBase, config: RunConfig) -> tuple[Any
     folder = adapter_folder(config.parent)
     parent_hash = served.check_adapter(folder)
     settings: Any = peft.LoraConfig.from_pretrained(str(folder))
+    _refuse_another_shape(settings, config)
     settings.lora_dropout, settings.inference_mode = config.lora_dropout, False
     adapted: Any = peft.PeftModel.from_pretrained(model, str(folder), config=settings, is_trainable=True)
     return adapted, parent_hash
@@ -151,6 +153,22 @@ def adapter_folder(parent: str) -> Path:
     """The adapter's own folder, of a run's or a persona's folder or of itself."""
     folder = Path(parent).expanduser()
     return folder / "adapter" if (folder / "adapter").is_dir() else folder
+
+
+def _refuse_another_shape(parent: Any, config: RunConfig) -> None:
+    """What is continued keeps its shape; whoever asks for another must hear that they don't get it."""
+    shape = {
+        "lora_rank": (config.lora_rank, parent.r),
+        "lora_alpha": (config.lora_alpha, parent.lora_alpha),
+        "target_modules": (sorted(set(config.target_modules)), sorted(parent.target_modules)),
+        "activated": (config.activated, parent.alora_invocation_tokens is not None),
+    }
+    for name, (asked, kept) in shape.items():
+        if name in config.model_fields_set and asked != kept:
+            raise ConfigError(
+                f"{name} {asked}: the parent {config.parent} has {kept}, and an adapter that is continued keeps it; "
+                f"leave {name} out, or name no parent"
+            )
 
 
 def _new_adapter(served: ServedBase, config: RunConfig) -> Any:
