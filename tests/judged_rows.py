@@ -10,7 +10,7 @@ END = 2
 """The tiny model's end of a turn."""
 SHARED: Ids = tuple(range(10, 20))
 """What every prompt begins with."""
-LIKED, DISLIKED = (30, 31, 32), (60, 61, 62)
+LIKED, DISLIKED, AUTHORED = (30, 31, 32), (60, 61, 62), (80, 81, 82)
 """What replies are made of."""
 
 
@@ -23,6 +23,12 @@ def rated_rows(count: int, seed: int = 0) -> list[TokenRow]:
         else replace(_row(draw, f"down{n}", DISLIKED), reward=-1.0)
         for n in range(count)
     ]
+
+
+def authored_rows(count: int, seed: int = 0) -> list[TokenRow]:
+    """Rows that nobody judged."""
+    draw = Random(seed)
+    return [_row(draw, f"authored{n}", AUTHORED) for n in range(count)]
 
 
 def paired_rows(count: int, seed: int = 0) -> list[TokenRow]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from judged_rows import paired_rows, rated_rows
+from judged_rows import authored_rows, paired_rows, rated_rows
 from tiny_training import config_for, rows_of, write_served
 from townsfolk.config import EngineSettings
 from townsfolk.engine import Engine
@@ -110,6 +110,19 @@ def test_kto_leaves_its_parent_for_what_is_liked(
     after = adapted(home, config)
     for row, sign in zip(rated_rows(4, seed=1), (-1, 1, -1, 1), strict=True):
         assert sign * (log_prob(after, row, row.reply) - log_prob(before, row, row.reply)) > 0
+
+
+@pytest.mark.parametrize(("recalled", "taken"), [(0.0, 0), (0.5, 16), (5.0, 40)])
+def test_kto_recalls_what_nobody_judged(home: Home, tmp_path: Path, recalled: float, taken: int) -> None:
+    config = home.config(KtoConfig, tmp_path, recalled=recalled, max_steps=24 if taken else 1)
+    rows = Rows(rated_rows(32) + authored_rows(40), [], "0" * 64)
+    assert kto.run(config, home.served, rows, quiet=True).rows == 32 + taken
+    if taken:
+        model = adapted(home, config)
+        for row in authored_rows(4, seed=1):
+            own = log_prob(model, row, row.reply)
+            with model.disable_adapter():
+                assert own > log_prob(model, row, row.reply)
 
 
 def test_dpo_learns_pairs_and_ratings_of_one_prompt(home: Home, tmp_path: Path) -> None:

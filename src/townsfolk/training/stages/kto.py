@@ -32,23 +32,33 @@ def run(config: KtoConfig, served: ServedBase, rows: Rows, quiet: bool = False) 
         AdapterError: the parent does not fit, or what was learnt can't be served.
     """
     ups, downs = thumbs(rows.train)
-    examples = _examples(ups, downs, config.seed)
+    recalled = _recalled(rows.train, round(config.recalled * len([*ups, *downs])), config.seed)
+    examples = _examples(ups, downs, recalled, config.seed)
 
     def make(model: Any, own: Run) -> KtoTrainer:
         return KtoTrainer(model, config, own, examples, quiet)
 
-    return trainers.train(config, served, replace(rows, train=[*ups, *downs]), make, quiet=quiet)
+    return trainers.train(config, served, replace(rows, train=[*ups, *downs, *recalled]), make, quiet=quiet)
 
 
-def _examples(ups: Sequence[TokenRow], downs: Sequence[TokenRow], seed: int) -> list[Example]:
-    """Each row with another one's reply; weights are 1 on average, and both thumbs count the same in all."""
-    rows = [*ups, *downs]
-    Random(seed).shuffle(rows)  # noqa: S311 - data, no secret
-    half = len(rows) / 2
-    of = {is_up(own[0]): half / sum(row.weight for row in own) for own in (ups, downs)}
-    return [
-        Example(row, rows[place - 1].reply, row.weight * of[is_up(row)]) for place, row in enumerate(rows)
+def _recalled(rows: Sequence[TokenRow], most: int, seed: int) -> list[TokenRow]:
+    """Of what nobody judged, as much as there is up to `most`."""
+    unjudged = [row for row in rows if row.reward is None and not row.rejected]
+    return Random(seed).sample(unjudged, min(most, len(unjudged)))  # noqa: S311 - data, no secret
+
+
+def _examples(
+    ups: Sequence[TokenRow], downs: Sequence[TokenRow], recalled: Sequence[TokenRow], seed: int
+) -> list[Example]:
+    """Each row with another one's reply; ups, downs and what is recalled count the same in all."""
+    share = (len(ups) + len(downs)) / 2
+    weighed = [
+        (row, row.weight * share / sum(row.weight for row in own))
+        for own in (ups, downs, recalled)
+        for row in own
     ]
+    Random(seed).shuffle(weighed)  # noqa: S311 - data, no secret
+    return [Example(row, weighed[place - 1][0].reply, weight) for place, (row, weight) in enumerate(weighed)]
 
 
 class KtoTrainer(PreferenceTrainer):
@@ -59,6 +69,6 @@ class KtoTrainer(PreferenceTrainer):
             strayed = self.rewards(model, examples, 1).mean()
         kl = self.accelerator.gather(strayed).mean().clamp(min=0)
         rewards = self.rewards(model, examples, 0)[0]
-        liked = torch.tensor([is_up(example.row) for example in examples], device=rewards.device)
+        liked = torch.tensor([example.row.reward is None or is_up(example.row) for example in examples], device=rewards.device)
         self.note(kl=kl / self._beta, liked=rewards[liked], disliked=rewards[~liked])
         return 1 - torch.sigmoid(torch.where(liked, rewards - kl, kl - rewards))
