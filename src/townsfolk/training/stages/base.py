@@ -166,8 +166,8 @@ def _refuse_another_shape(parent: Any, config: RunConfig) -> None:
     for name, (asked, kept) in shape.items():
         if name in config.model_fields_set and asked != kept:
             raise ConfigError(
-                f"{name} {asked}: the parent {config.parent} has {kept}, and an adapter that is continued keeps it; "
-                f"leave {name} out, or name no parent"
+                f"{name} {asked}: the parent {config.parent} has {kept}, which an adapter that is continued "
+                f"keeps; leave {name} out, or name no parent"
             )
 
 

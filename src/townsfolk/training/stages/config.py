@@ -183,7 +183,7 @@ class KtoConfig(RunConfig):
     beta: float = Field(default=0.1, gt=0, le=10)
     """The price of moving away from the parent adapter."""
     recalled: float = Field(default=2.0, ge=0, le=100)
-    """Rows to imitate for each thumb, drawn from the dataset and liked as well, so that nothing else is forgotten."""
+    """Rows that nobody judged, liked for each thumb as well, so that nothing else is forgotten."""
 
 
 class DpoConfig(RunConfig):

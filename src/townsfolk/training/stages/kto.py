@@ -4,7 +4,8 @@
     loss = 1 - sigmoid(beta (kl - log ratio))    for a thumb down
 
 `kl`, how far the adapter has gone from its parent, is estimated on prompts with another row's reply (section
-4.1 of the paper); no gradient goes through it.
+4.1 of the paper); no gradient goes through it. Rows that nobody judged count as liked: thumbs are about some
+scenes, and shall change nothing in others.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ import torch
 
 from townsfolk.training.stages import trainers
 from townsfolk.training.stages.config import KtoConfig
-from townsfolk.training.stages.judged import is_up, thumbs
+from townsfolk.training.stages.judged import thumbs
 from townsfolk.training.stages.preference import Example, PreferenceTrainer
 from townsfolk.training.stages.run import Run
 from townsfolk.training.stages.served import ServedBase
@@ -32,7 +33,7 @@ def run(config: KtoConfig, served: ServedBase, rows: Rows, quiet: bool = False) 
         AdapterError: the parent does not fit, or what was learnt can't be served.
     """
     ups, downs = thumbs(rows.train)
-    recalled = _recalled(rows.train, round(config.recalled * len([*ups, *downs])), config.seed)
+    recalled = _recalled(rows.train, round(config.recalled * (len(ups) + len(downs))), config.seed)
     examples = _examples(ups, downs, recalled, config.seed)
 
     def make(model: Any, own: Run) -> KtoTrainer:
@@ -50,7 +51,7 @@ def _recalled(rows: Sequence[TokenRow], most: int, seed: int) -> list[TokenRow]:
 def _examples(
     ups: Sequence[TokenRow], downs: Sequence[TokenRow], recalled: Sequence[TokenRow], seed: int
 ) -> list[Example]:
-    """Each row with another one's reply; ups, downs and what is recalled count the same in all."""
+    """Each row with another one's reply; in all, each of the three weighs half of the number of thumbs."""
     share = (len(ups) + len(downs)) / 2
     weighed = [
         (row, row.weight * share / sum(row.weight for row in own))
@@ -69,6 +70,6 @@ class KtoTrainer(PreferenceTrainer):
             strayed = self.rewards(model, examples, 1).mean()
         kl = self.accelerator.gather(strayed).mean().clamp(min=0)
         rewards = self.rewards(model, examples, 0)[0]
-        liked = torch.tensor([example.row.reward is None or is_up(example.row) for example in examples], device=rewards.device)
+        liked = torch.tensor([example.row.to_imitate for example in examples], device=rewards.device)
         self.note(kl=kl / self._beta, liked=rewards[liked], disliked=rewards[~liked])
         return 1 - torch.sigmoid(torch.where(liked, rewards - kl, kl - rewards))
