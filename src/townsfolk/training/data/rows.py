@@ -98,7 +98,7 @@ def write_rows(file: Path, rows: Iterable[DataRow]) -> str:
 
 
 def write_new(file: Path, lines: Iterable[bytes]) -> None:
-    """Write a file that was not there: whole, or not at all.
+    """Write a file that was not there, and its folder: whole, or not at all.
 
     Raises:
         ConfigError: it is there, or can't be written.
@@ -107,6 +107,7 @@ def write_new(file: Path, lines: Iterable[bytes]) -> None:
         raise ConfigError(f"{file} is there already and is never overwritten: give another name")
     half = file.with_name(f"{file.name}.part")
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         half.write_bytes(b"".join(lines))
         half.replace(file)
     except OSError as error:
