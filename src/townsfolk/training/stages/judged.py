@@ -57,6 +57,11 @@ def rated(rows: Sequence[TokenRow]) -> list[TokenRow]:
     return [row for row in rows if row.reward and not row.rejected]
 
 
+def unjudged(rows: Sequence[TokenRow]) -> list[TokenRow]:
+    """Rows that nobody judged: authored ones, above all."""
+    return [row for row in rows if row.reward is None and not row.rejected]
+
+
 def by_players(rows: Sequence[TokenRow]) -> list[TokenRow]:
     """Of `rated`, those that a thumb or a reviewer judged: hints and broken rules weigh less."""
     return [row for row in rated(rows) if row.weight >= EXPLICIT]

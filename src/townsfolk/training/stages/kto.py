@@ -17,7 +17,7 @@ import torch
 
 from townsfolk.training.stages import trainers
 from townsfolk.training.stages.config import KtoConfig
-from townsfolk.training.stages.judged import thumbs
+from townsfolk.training.stages.judged import thumbs, unjudged
 from townsfolk.training.stages.preference import Example, PreferenceTrainer
 from townsfolk.training.stages.run import Run
 from townsfolk.training.stages.served import ServedBase
@@ -44,8 +44,8 @@ def run(config: KtoConfig, served: ServedBase, rows: Rows, quiet: bool = False) 
 
 def _recalled(rows: Sequence[TokenRow], most: int, seed: int) -> list[TokenRow]:
     """Of what nobody judged, as much as there is up to `most`."""
-    unjudged = [row for row in rows if row.reward is None and not row.rejected]
-    return Random(seed).sample(unjudged, min(most, len(unjudged)))  # noqa: S311 - data, no secret
+    known = unjudged(rows)
+    return Random(seed).sample(known, min(most, len(known)))  # noqa: S311 - data, no secret
 
 
 def _examples(
