@@ -125,6 +125,25 @@ def test_kto_recalls_what_nobody_judged(home: Home, tmp_path: Path, recalled: fl
                 assert own > log_prob(model, row, row.reply)
 
 
+def test_kto_weighs_thumbs_up_and_down_apart(home: Home, tmp_path: Path) -> None:
+    rows = rated_rows(32)
+
+    def gains(up: float, down: float) -> tuple[float, float]:
+        """How much likelier replies with thumbs up and down have become, in all."""
+        weights = {"desirable_weight": up, "undesirable_weight": down}
+        config = home.config(KtoConfig, tmp_path / f"{up}", **weights)
+        kto.run(config, home.served, Rows(rows, [], "0" * 64), quiet=True)
+        model = adapted(home, config)
+        after = np.array([log_prob(model, row, row.reply) for row in rows])
+        with model.disable_adapter():
+            gained = after - [log_prob(model, row, row.reply) for row in rows]
+        return float(gained[1::2].sum()), float(gained[::2].sum())
+
+    (liked, spared), (ignored, disliked) = gains(4, 0.01), gains(0.01, 4)
+    assert liked > max(ignored, 0)
+    assert disliked < min(spared, 0)
+
+
 def test_dpo_learns_pairs_and_ratings_of_one_prompt(home: Home, tmp_path: Path) -> None:
     config = home.config(DpoConfig, tmp_path)
     manifest = dpo.run(config, home.served, Rows(paired_rows(24), [], "0" * 64), quiet=True)

@@ -184,6 +184,10 @@ class KtoConfig(RunConfig):
     """The price of moving away from the parent adapter."""
     recalled: float = Field(default=2.0, ge=0, le=100)
     """Rows that nobody judged, liked for each thumb as well, so that nothing else is forgotten."""
+    desirable_weight: float = Field(default=2.0, gt=0, le=100)
+    """What all thumbs up count together, where the rows that nobody judged count 1."""
+    undesirable_weight: float = Field(default=0.75, gt=0, le=100)
+    """The same of all thumbs down: what they push away takes the persona's voice with it."""
 
 
 class DpoConfig(RunConfig):

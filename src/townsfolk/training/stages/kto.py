@@ -34,7 +34,7 @@ def run(config: KtoConfig, served: ServedBase, rows: Rows, quiet: bool = False) 
     """
     ups, downs = thumbs(rows.train)
     recalled = _recalled(rows.train, round(config.recalled * (len(ups) + len(downs))), config.seed)
-    examples = _examples(ups, downs, recalled, config.seed)
+    examples = _examples(config, ups, downs, recalled)
 
     def make(model: Any, own: Run) -> KtoTrainer:
         return KtoTrainer(model, config, own, examples, quiet)
@@ -49,16 +49,17 @@ def _recalled(rows: Sequence[TokenRow], most: int, seed: int) -> list[TokenRow]:
 
 
 def _examples(
-    ups: Sequence[TokenRow], downs: Sequence[TokenRow], recalled: Sequence[TokenRow], seed: int
+    config: KtoConfig, ups: Sequence[TokenRow], downs: Sequence[TokenRow], recalled: Sequence[TokenRow]
 ) -> list[Example]:
-    """Each row with another one's reply; in all, each of the three weighs half of the number of thumbs."""
+    """Each row with another one's reply; a group of weight 1 weighs as much as half of the thumbs have rows."""
     share = (len(ups) + len(downs)) / 2
+    groups = ((config.desirable_weight, ups), (config.undesirable_weight, downs), (1.0, recalled))
     weighed = [
-        (row, row.weight * share / sum(row.weight for row in own))
-        for own in (ups, downs, recalled)
+        (row, row.weight * weight * share / sum(row.weight for row in own))
+        for weight, own in groups
         for row in own
     ]
-    Random(seed).shuffle(weighed)  # noqa: S311 - data, no secret
+    Random(config.seed).shuffle(weighed)  # noqa: S311 - data, no secret
     return [Example(row, weighed[place - 1][0].reply, weight) for place, (row, weight) in enumerate(weighed)]
 
 
