@@ -51,7 +51,7 @@ def _recalled(rows: Sequence[TokenRow], most: int, seed: int) -> list[TokenRow]:
 def _examples(
     config: KtoConfig, ups: Sequence[TokenRow], downs: Sequence[TokenRow], recalled: Sequence[TokenRow]
 ) -> list[Example]:
-    """Each row with another one's reply; a group of weight 1 weighs as much as half of the thumbs have rows."""
+    """Each row with another one's reply; a group's weight is in units of half the number of thumbs."""
     share = (len(ups) + len(downs)) / 2
     groups = ((config.desirable_weight, ups), (config.undesirable_weight, downs), (1.0, recalled))
     weighed = [
