@@ -92,7 +92,7 @@ def _prepared(options: argparse.Namespace, folder: Path) -> tuple[SftConfig, Ser
 
 
 def _model(config: SftConfig, served: ServedBase) -> Any:
-    return base.with_adapter(base.load_base(served, config), served, config)[0]
+    return base.load_adapted(served, config)[0]
 
 
 def _in_order(trainer: type) -> type:

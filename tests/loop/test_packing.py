@@ -56,7 +56,7 @@ def gradients(model: Any, total: Any) -> Gradients:
 def test_a_pack_is_its_rows_one_at_a_time(home: Path, activated: bool, shared: bool) -> None:
     served, tokenizer, template = write_served(home)
     config = config_for(served, home, activated=activated)
-    model, _ = base.with_adapter(base.load_base(served, config), served, config)
+    model, _ = base.load_adapted(served, config)
     for name, values in model.named_parameters():
         if "lora_B" in name:  # zero at first: the adapter must matter
             torch.nn.init.normal_(values, std=0.1)

@@ -61,7 +61,7 @@ def parent(home: Home) -> Manifest:
 def adapted(home: Home, config: RunConfig) -> Any:
     """The model with the adapter that the run of `config` left."""
     told = config.model_copy(update={"parent": str(config.output_dir)})
-    model, _ = base.with_adapter(base.load_base(home.served, told), home.served, told)
+    model, _ = base.load_adapted(home.served, told)
     return model.eval()
 
 
@@ -163,9 +163,7 @@ def strayed(
     """
     config = config.model_copy(update={"beta": BETA})
     examples = [Example(row, other, 1.0) for row, other in zip(rows, others, strict=True)]
-    model, plain = (
-        base.with_adapter(base.load_base(home.served, config), home.served, config)[0] for _ in range(2)
-    )
+    model, plain = (base.load_adapted(home.served, config)[0] for _ in range(2))
     learner = trainer(model, config, Run(config, quiet=True), examples, quiet=True)
     torch.manual_seed(1)
     with torch.no_grad():

@@ -159,11 +159,7 @@ def test_the_engine_serves_what_was_trained(
 ) -> None:
     config = config_for(home.served, tmp_path, activated=activated, dtype=dtype)
     manifest = sft.run(config, home.served, rows_of(home.rows), quiet=True)
-    model, _ = base.with_adapter(
-        base.load_base(home.served, config),
-        home.served,
-        config.model_copy(update={"parent": str(tmp_path / "run")}),
-    )
+    model, _ = base.load_adapted(home.served, config.model_copy(update={"parent": str(tmp_path / "run")}))
     model.eval()
     tokens = home.rows[0].prompt + home.rows[0].reply
     wanted = len(home.rows[0].reply) + 1
@@ -243,11 +239,7 @@ def test_cloning_leans_towards_what_was_rewarded(home: Home, tmp_path: Path) -> 
     ]
     config = BcConfig(**config_for(home.served, tmp_path, max_steps=30, batch_size=2).model_dump())
     bc.run(config, home.served, Rows(pair, pair, "0" * 64), quiet=True)
-    adapted, _ = base.with_adapter(
-        base.load_base(home.served, config),
-        home.served,
-        config.model_copy(update={"parent": str(tmp_path / "run")}),
-    )
+    adapted, _ = base.load_adapted(home.served, config.model_copy(update={"parent": str(tmp_path / "run")}))
     prompt = pair[0].prompt
     with torch.no_grad():
         scores = [

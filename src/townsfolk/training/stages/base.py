@@ -127,8 +127,8 @@ def _eight_bit(device: str) -> Any:
         raise ConfigError("use_8bit needs bitsandbytes: pip install 'townsfolk[train-gpu]'") from error
 
 
-def with_adapter(model: Any, served: ServedBase, config: RunConfig) -> tuple[Any, str]:
-    """An adapter that learns, on `model`: a new one, or the parent to go on from.
+def load_adapted(served: ServedBase, config: RunConfig) -> tuple[Any, str]:
+    """The base model with an adapter that learns: a new one, or the parent to go on from.
 
     Returns:
         the PEFT model, and the content hash of the parent, empty where there is none.
@@ -136,16 +136,20 @@ def with_adapter(model: Any, served: ServedBase, config: RunConfig) -> tuple[Any
     Raises:
         AdapterError: the parent was not trained on this base model, or is no adapter.
         ConfigError: it has another rank, scale or layers than `config` expressly asks for.
+        ConfigError, ModelError: as `load_base` has it.
     """
     if not config.parent:
+        model = load_base(served, config)
         torch.manual_seed(config.seed)
         return peft.get_peft_model(model, _new_adapter(served, config)), ""
     folder = adapter_folder(config.parent)
     parent_hash = served.check_adapter(folder)
     settings: Any = peft.LoraConfig.from_pretrained(str(folder))
-    _refuse_another_shape(settings, config)
+    _refuse_another_shape(settings, config)  # before the base model is loaded, which may take 20 s
     settings.lora_dropout, settings.inference_mode = config.lora_dropout, False
-    adapted: Any = peft.PeftModel.from_pretrained(model, str(folder), config=settings, is_trainable=True)
+    adapted: Any = peft.PeftModel.from_pretrained(
+        load_base(served, config), str(folder), config=settings, is_trainable=True
+    )
     return adapted, parent_hash
 
 

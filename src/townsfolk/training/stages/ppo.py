@@ -64,7 +64,7 @@ def run(
     _refuse_in_vain(config, rows, judges)
     reward_model = judge_hash(config, served)
     with open_run(config, quiet) as under_way:
-        model, parent = base.with_adapter(base.load_base(served, config), served, config)
+        model, parent = base.load_adapted(served, config)
         model.get_base_model().set_attn_implementation(ATTENTION)
         trunk = Trunk(model, config.temperature)
         ppo = Ppo(config, trunk, [*judges, *judges_of(config, served, trunk)], rows.train, under_way)

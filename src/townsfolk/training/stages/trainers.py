@@ -44,7 +44,7 @@ def train(
         AdapterError: the parent does not fit, or what was learnt can't be served.
     """
     with open_run(config, quiet) as run:
-        model, parent = base.with_adapter(base.load_base(served, config), served, config)
+        model, parent = base.load_adapted(served, config)
         trainer = make(model, run)
         trainer.add_callback(SeededSteps())
         trainer.remove_callback(transformers.PrinterCallback)  # the run tells; stdout is for `--json`
