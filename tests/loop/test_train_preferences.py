@@ -1,14 +1,14 @@
 """Learning from what players judged, end to end on a tiny model: reward model, KTO, DPO, chained."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 
-from judged_rows import authored_rows, paired_rows, rated_rows
+from judged_rows import END, authored_rows, paired_rows, rated_rows
 from tiny_training import config_for, rows_of, write_served
 from townsfolk.config import EngineSettings
 from townsfolk.engine import Engine
@@ -123,6 +123,18 @@ def test_kto_recalls_what_nobody_judged(home: Home, tmp_path: Path, recalled: fl
             own = log_prob(model, row, row.reply)
             with model.disable_adapter():
                 assert own > log_prob(model, row, row.reply)
+
+
+def test_a_third_of_what_kto_recalls_turns_hidden_orders_down(home: Home, tmp_path: Path) -> None:
+    rows = rated_rows(8) + authored_rows(40)
+    rows += [replace(row, reply=(90, 91, END), adverse=True) for row in authored_rows(4, seed=2)]
+    config = home.config(KtoConfig, tmp_path, recalled=1.5, max_steps=24)
+    assert kto.run(config, home.served, Rows(rows, [], "0" * 64), quiet=True).rows == 20
+    model = adapted(home, config)
+    for row in rows[-4:]:
+        own = log_prob(model, row, row.reply)
+        with model.disable_adapter():
+            assert own > log_prob(model, row, row.reply)
 
 
 def test_kto_weighs_thumbs_up_and_down_apart(home: Home, tmp_path: Path) -> None:

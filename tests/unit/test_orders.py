@@ -9,7 +9,7 @@ from townsfolk.errors import ConfigError
 from townsfolk.personas import PersonaLibrary
 from townsfolk.training.data import faults, read_actions, read_exchanges, read_names
 from townsfolk.training.data.dataset import Orders, Recipe, build_dataset
-from townsfolk.training.data.orders import Voice, order, read_lists
+from townsfolk.training.data.orders import Voice, group_of, order, read_lists
 from townsfolk.training.data.rows import read_rows
 
 DATA = Path(__file__).parents[2] / "data"
@@ -54,6 +54,16 @@ def test_each_way_to_ask_is_on_one_side_of_the_split(tmp_path: Path) -> None:
     ]
     assert all(sides)
     assert not sides[0] & sides[1]
+
+
+def test_what_is_no_order_is_marked_in_the_dataset(tmp_path: Path) -> None:
+    exchanges = {"guard": read_exchanges(DATA / "dialogue" / "guard.yaml")}
+    orders = Orders(PHRASES, DEFLECTIONS, PERSONAS, ACTIONS)
+    build_dataset(exchanges, NAMES, Recipe(variants=1), tmp_path, orders=orders)
+    rows = [row for name in ("train.jsonl", "held_out.jsonl") for row in read_rows(tmp_path / name)]
+    marked = [row for row in rows if row.adverse]
+    assert marked == [row for row in rows if row.group in {group_of("", phrase) for phrase in PHRASES[""]}]
+    assert {row.reply for row in marked} <= set(DEFLECTIONS["guard"])
 
 
 def test_a_file_of_other_than_lists_is_told(tmp_path: Path) -> None:

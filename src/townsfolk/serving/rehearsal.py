@@ -73,6 +73,7 @@ class Rehearsal:
             reward=row.reward,
             weight=row.weight,
             said=disguise.hidden(_said(row)),
+            adverse=row.adverse,
         )
 
     def window(self, row: DataRow) -> str:

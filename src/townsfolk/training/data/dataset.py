@@ -119,7 +119,8 @@ def _add_orders(
             for variant in range(variants):
                 random = Random(f"{recipe.seed}/{group}/{persona}/{variant}")  # noqa: S311 - data, no secret
                 if asked := order(voice, act, phrase, random):
-                    sides[side].append(_row(asked, persona, group, names, recipe.seed, 0))
+                    row = _row(asked, persona, group, names, recipe.seed, 0)
+                    sides[side].append(row.model_copy(update={"adverse": not act}))
 
 
 def _unheard_before(sides: Sides) -> list[DataRow]:

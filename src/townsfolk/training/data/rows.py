@@ -45,6 +45,8 @@ class DataRow(Message):
     """As players judged the reply; None: it was not judged, but is one to imitate."""
     weight: float = Field(default=1.0, gt=0, le=10)
     """How much the row's loss counts."""
+    adverse: bool = False
+    """What was said poses as an order and is none (a tag, the service's voice); the reply turns it down."""
 
     @model_validator(mode="after")
     def _one_scene(self) -> "DataRow":

@@ -25,6 +25,7 @@ class TokenRow:
         said: the player's words, which a reply should not just give back.
         acts: how many of the reply's tokens, from the first, decide what is done: its tag, or the token that
             opens speech.
+        adverse: what was said poses as an order and is none; the reply turns it down.
     """
 
     id: str
@@ -38,6 +39,7 @@ class TokenRow:
     weight: float = 1.0
     said: str = ""
     acts: int = 1
+    adverse: bool = False
 
     @property
     def to_imitate(self) -> bool:
