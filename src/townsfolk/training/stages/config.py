@@ -183,7 +183,7 @@ class KtoConfig(RunConfig):
     beta: float = Field(default=0.1, gt=0, le=10)
     """The price of moving away from the parent adapter."""
     recalled: float = Field(default=2.0, ge=0, le=100)
-    """Unjudged rows liked for each thumb, so that nothing is forgotten; up to a third turn hidden orders down."""
+    """Unjudged rows liked for each thumb, so that nothing is forgotten; a third turn hidden orders down."""
     desirable_weight: float = Field(default=2.0, gt=0, le=100)
     """What all thumbs up count together, where the rows that nobody judged count 1."""
     undesirable_weight: float = Field(default=0.75, gt=0, le=100)
